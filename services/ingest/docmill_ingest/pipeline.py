@@ -1,0 +1,70 @@
+"""The pipeline: one file, from its claim to its end.
+
+The seed of this design had eight steps: fetch, hash, dedupe, extract, chunk, embed, store,
+complete. Two of them happen inside another: the hash is taken while the bytes pass by (fetch),
+and COMPLETED is set in the transaction that stores the chunks (store).
+"""
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from uuid import UUID
+
+from docmill_ingest.outcomes import settle
+from docmill_ingest.resources import Resources
+from docmill_ingest.stages import chunk, dedupe, embed, extract, fetch, store
+from docmill_ingest.work import Progress, Work
+from docmill_shared.database import autocommit
+from docmill_shared.errors import LeaseLost
+from docmill_shared.files import claims
+from docmill_shared.observability import get_logger
+
+_log = get_logger(__name__)
+
+Stage = Callable[[Work, Resources], None]
+STAGES: tuple[Stage, ...] = (
+    fetch.run,
+    dedupe.run,
+    extract.run,
+    chunk.run,
+    embed.run,
+    store.run,
+)
+
+
+def ingest(file_id: UUID, resources: Resources) -> None:
+    """Claim the file if it is due and take it to its end; otherwise do nothing.
+
+    Whatever goes wrong with the file ends in its row. An error leaves this function only when
+    the row could not be written, and then the lease runs out and the file is queued again.
+    """
+    with autocommit(resources.engine) as connection:
+        claim = claims.claim(connection, file_id, resources.settings.lease)
+    if claim is None:
+        _log.debug("not due", file_id=str(file_id))
+        return
+    started = time.monotonic()
+    with (
+        resources.leases.hold(claim) as lease,
+        tempfile.TemporaryDirectory(
+            prefix="docmill-", dir=resources.settings.work_directory
+        ) as directory,
+    ):
+        work = Work(claim, lease, Path(directory), Progress(claim))
+        try:
+            for stage in STAGES:
+                stage(work, resources)
+        except Exception as error:  # noqa: BLE001 - settle gives every error its place
+            try:
+                settle(claim, error, resources)
+            except LeaseLost:
+                _log.info("lease lost, stopped", file_id=str(file_id))
+            return
+    _log.info(
+        "completed",
+        file_id=str(file_id),
+        pages=work.progress.page_count,
+        chunks=work.progress.chunks_done,
+        seconds=round(time.monotonic() - started, 3),
+    )

@@ -1,0 +1,71 @@
+"""What the stages of the pipeline hand to one another."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from docmill_ingest.blocks import Block
+from docmill_ingest.leases import Lease
+from docmill_shared.chunks import Passage
+from docmill_shared.database import autocommit
+from docmill_shared.files import claims
+from docmill_shared.files.claims import Claim
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+#: Progress is for people who watch; more often than this helps nobody and costs a round trip.
+REPORT_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far one file is; written to its row at most once a second."""
+
+    claim: Claim
+    stage: str = "fetch"
+    page_count: int | None = None
+    pages_done: int = 0
+    chunks_done: int = 0
+    _reported_at: float = field(default_factory=time.monotonic)
+
+    def report(self, engine: "Engine") -> None:
+        """Write it if a second has passed; raises ``LeaseLost``."""
+        if time.monotonic() - self._reported_at < REPORT_SECONDS:
+            return
+        self._reported_at = time.monotonic()
+        with autocommit(engine) as connection:
+            claims.report_progress(
+                connection,
+                self.claim,
+                stage=self.stage,
+                page_count=self.page_count,
+                pages_done=self.pages_done,
+                chunks_done=self.chunks_done,
+            )
+
+
+@dataclass(slots=True)
+class Work:
+    """One file on its way through the stages.
+
+    A stage reads what earlier stages set and sets its own. ``blocks``, ``passages`` and
+    ``embedded`` are lazy: the last stage pulls the file through all of them, so extraction,
+    chunking and embedding overlap and none runs ahead of the next.
+    """
+
+    claim: Claim
+    lease: Lease
+    directory: Path  #: for this file alone; removed afterwards
+    progress: Progress
+    path: Path = field(init=False)  #: set by fetch
+    sha256: bytes = field(init=False)  #: set by fetch
+    blocks: Iterator[Block] = field(init=False)  #: set by extract
+    passages: Iterator[Passage] = field(init=False)  #: set by chunk
+    #: Set by embed: batches of passages with their vectors, shape (len(batch), 768).
+    embedded: Iterator[tuple[list[Passage], NDArray[np.float32]]] = field(init=False)

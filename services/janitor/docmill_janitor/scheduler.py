@@ -1,0 +1,81 @@
+"""The scheduler process: fires messages, does no work. ``python -m docmill_janitor.scheduler``."""
+
+import signal
+from datetime import UTC, datetime, timedelta
+
+from apscheduler.schedulers.blocking import BlockingScheduler
+from sqlalchemy.exc import SQLAlchemyError
+
+from docmill_janitor.resources import Resources, build
+from docmill_janitor.schedule import ScheduledJob, claim_slot, latest_slot, schedule
+from docmill_janitor.settings import JanitorSettings
+from docmill_shared.broker import QueueUnavailable, depth, send
+from docmill_shared.messages import JANITOR_QUEUE, RunJob
+from docmill_shared.observability import get_logger
+from docmill_shared.startup import prepare
+
+_log = get_logger(__name__)
+
+#: Slots that were missed, because this process or a service was away, are looked for this often.
+CATCH_UP_EVERY = timedelta(seconds=30)
+#: With this many messages waiting the workers are behind; frequent repairs then skip a turn.
+BACKLOG = 50
+
+
+def fire(job: ScheduledJob, resources: Resources) -> None:
+    """Send the job's message for its latest slot, unless someone has already."""
+    within = timedelta(minutes=2)
+    if not job.frequent:
+        within = max(within, timedelta(seconds=resources.settings.catch_up_seconds))
+    slot = latest_slot(job.trigger, datetime.now(UTC), within)
+    if slot is None:
+        return
+    try:
+        if job.frequent and depth(resources.broker, JANITOR_QUEUE) > BACKLOG:
+            _log.warning("the janitor's workers are behind", job=job.name)
+            return
+        with resources.engine.begin() as connection:
+            if claim_slot(connection, job.name, slot):
+                send(resources.broker, RunJob(job=job.name, slot=slot.isoformat()))
+                _log.debug("fired", job=job.name, slot=slot.isoformat())
+    except (QueueUnavailable, SQLAlchemyError) as error:
+        _log.warning("could not fire", job=job.name, error=str(error).partition("\n")[0])
+
+
+def catch_up(resources: Resources) -> None:
+    """Fire whatever was missed within the catch-up window."""
+    for job in schedule(resources.settings):
+        if not job.frequent:
+            fire(job, resources)
+
+
+def build_scheduler(resources: Resources) -> BlockingScheduler:
+    """A scheduler with every row of the schedule."""
+    scheduler = BlockingScheduler(
+        timezone=UTC,
+        job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": 30},
+    )
+    for job in schedule(resources.settings):
+        scheduler.add_job(fire, job.trigger, args=(job, resources), id=job.name)
+    scheduler.add_job(
+        catch_up,
+        "interval",
+        seconds=CATCH_UP_EVERY.total_seconds(),
+        next_run_time=datetime.now(UTC),
+        args=(resources,),
+        id="catch_up",
+    )
+    return scheduler
+
+
+def main() -> None:
+    """Run until SIGTERM or Ctrl-C."""
+    scheduler = build_scheduler(build(prepare("janitor-scheduler", JanitorSettings)))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: scheduler.shutdown(wait=False))
+    _log.info("the schedule runs", jobs=[job.id for job in scheduler.get_jobs()])
+    scheduler.start()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,9 @@
+"""The janitor's worker: ``dramatiq docmill_janitor.worker``."""
+
+from docmill_janitor import actors, resources
+from docmill_janitor.settings import JanitorSettings
+from docmill_shared.startup import prepare
+
+_resources = resources.build(prepare("janitor-worker", JanitorSettings))
+broker = _resources.broker
+actors.declare(broker, _resources)

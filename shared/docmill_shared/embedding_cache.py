@@ -1,0 +1,78 @@
+"""The embedding_cache table: what was paid for once is not paid for again.
+
+It is also the checkpoint of a long file: a worker that is killed after 9,000 of 10,000 chunks
+finds 9,000 of them here the next time.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import ARRAY, Connection, LargeBinary, any_, bindparam, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from docmill_shared.schema import DIMENSIONS, CachedEmbedding
+
+#: ``last_used_at`` is exact to a day: noting every use would turn each look-up into a write.
+_TOUCH_AFTER = timedelta(days=1)
+
+
+def digest(text: str) -> bytes:
+    """The key of a text: the SHA-256 of exactly what is sent to the provider."""
+    return hashlib.sha256(text.encode()).digest()
+
+
+def look_up(
+    connection: Connection, *, model: str, task_type: str, digests: Sequence[bytes]
+) -> dict[bytes, NDArray[np.float32]]:
+    """The embeddings that are known, by digest, each of shape (768,); one round trip."""
+    wanted = (
+        CachedEmbedding.model == model,
+        CachedEmbedding.dimensions == DIMENSIONS,
+        CachedEmbedding.task_type == task_type,
+        CachedEmbedding.text_sha256
+        == any_(bindparam("digests", list(digests), type_=ARRAY(LargeBinary))),
+    )
+    touched = (
+        update(CachedEmbedding)
+        .where(
+            *wanted,
+            CachedEmbedding.last_used_at < func.now() - _TOUCH_AFTER,
+        )
+        .values(last_used_at=func.now())
+        .cte("touched")
+    )
+    rows = connection.execute(
+        select(CachedEmbedding.text_sha256, CachedEmbedding.embedding)
+        .where(*wanted)
+        .add_cte(touched)
+    )
+    return {row.text_sha256: row.embedding.to_numpy().astype(np.float32) for row in rows}
+
+
+def remember(
+    connection: Connection,
+    *,
+    model: str,
+    task_type: str,
+    digests: Sequence[bytes],
+    vectors: NDArray[np.float32],
+) -> None:
+    """Keep embeddings, ``vectors`` of shape (len(digests), 768); one round trip."""
+    rows = [
+        {
+            "model": model,
+            "dimensions": DIMENSIONS,
+            "task_type": task_type,
+            "text_sha256": key,
+            "embedding": vector,
+        }
+        # Sorted, so that two workers that insert the same keys lock them in the same order.
+        for key, vector in sorted(
+            dict(zip(digests, vectors, strict=True)).items(), key=lambda item: item[0]
+        )
+    ]
+    if rows:
+        connection.execute(insert(CachedEmbedding).on_conflict_do_nothing(), rows)

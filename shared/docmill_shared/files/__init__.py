@@ -1,0 +1,9 @@
+"""The files table: all SQL that reads or changes it.
+
+- :mod:`.reservations`: what the API does for an owner: reserve, confirm, read, list, delete;
+- :mod:`.claims`: what a worker does under its lease;
+- :mod:`.dispatch`: what the janitor does for files that wait or whose worker is gone.
+
+Every step of a file's state is one conditional UPDATE that names the state it comes from, so two
+processes can never both take it.
+"""

@@ -1,0 +1,51 @@
+"""What the queues carry: one frozen class per message, with its actor's and queue's names.
+
+A message is a contract apart from the actor that runs it, so the API can send one without
+importing a worker. Messages carry ids, never documents. Field names and actor names are stable:
+a message written before an upgrade must still be readable after it.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import ClassVar, Self
+
+INGEST_QUEUE = "ingest"
+JANITOR_QUEUE = "janitor"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """The base of every message; subclasses name their actor and queue."""
+
+    actor: ClassVar[str]
+    queue: ClassVar[str]
+
+    def to_fields(self) -> dict[str, object]:
+        """The message as JSON-ready keyword arguments of its actor."""
+        return asdict(self)
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, object]) -> Self:
+        """The message again; unknown fields of a newer sender are ignored."""
+        known = cls.__dataclass_fields__
+        return cls(**{name: value for name, value in fields.items() if name in known})
+
+
+@dataclass(frozen=True, slots=True)
+class IngestFile(Message):
+    """Look at this file: if it is due, ingest it."""
+
+    actor: ClassVar[str] = "ingest_file"
+    queue: ClassVar[str] = INGEST_QUEUE
+
+    file_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunJob(Message):
+    """Run one recurring job of the janitor, for the slot (ISO 8601, UTC) that fired it."""
+
+    actor: ClassVar[str] = "run_job"
+    queue: ClassVar[str] = JANITOR_QUEUE
+
+    job: str
+    slot: str

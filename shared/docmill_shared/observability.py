@@ -1,0 +1,69 @@
+"""Logs: structlog over the standard library, JSON in production, coloured in a terminal."""
+
+import logging
+import os
+import sys
+
+import structlog
+from structlog.tracebacks import ExceptionDictTransformer
+
+from docmill_shared.settings import EnvironmentSettings
+
+Logger = structlog.stdlib.BoundLogger
+
+
+def configure_logging(service: str, settings: EnvironmentSettings) -> None:
+    """Send every log line of this process, libraries' included, to stderr in one format."""
+
+    def name_service(
+        _: object, __: str, event: structlog.typing.EventDict
+    ) -> structlog.typing.EventDict:
+        event["service"] = service
+        return event
+
+    before: list[structlog.typing.Processor] = [
+        name_service,
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    structlog.configure(
+        processors=[*before, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    if settings.log_format == "json":
+        render: list[structlog.typing.Processor] = [
+            # Without locals: those hold secrets and other people's text.
+            structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
+            structlog.processors.JSONRenderer(),
+        ]
+    else:
+        colors = sys.stderr.isatty() and "NO_COLOR" not in os.environ
+        render = [
+            structlog.dev.ConsoleRenderer(
+                colors=colors, pad_event_to=36, exception_formatter=structlog.dev.plain_traceback
+            )
+        ]
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=before,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(settings.log_level)
+    for noisy in ("apscheduler", "urllib3", "httpx", "google_genai", "unstructured", "dramatiq"):
+        logging.getLogger(noisy).setLevel(max(root.level, logging.WARNING))
+
+
+def get_logger(name: str) -> Logger:
+    """A structured logger; event names are short sentences, data goes into fields."""
+    logger: Logger = structlog.stdlib.get_logger(name)
+    return logger

@@ -1,0 +1,26 @@
+"""The first thing that a process does: read its settings or end with one clear sentence."""
+
+import sys
+from typing import NoReturn, TypeVar
+
+from docmill_shared.errors import ConfigurationError
+from docmill_shared.observability import configure_logging
+from docmill_shared.settings import EnvironmentSettings
+
+AnySettings = TypeVar("AnySettings", bound=EnvironmentSettings)
+
+
+def prepare(service: str, kind: type[AnySettings]) -> AnySettings:
+    """Load the settings and configure the log; exit with status 2 if a setting is wrong."""
+    try:
+        settings = kind.load()
+    except ConfigurationError as error:
+        refuse(service, error)
+    configure_logging(service, settings)
+    return settings
+
+
+def refuse(service: str, error: ConfigurationError) -> NoReturn:
+    """End the process with the sentence of this error, without a traceback."""
+    sys.stderr.write(f"docmill-{service} cannot start: {error}\n")
+    sys.exit(2)

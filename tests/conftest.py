@@ -1,0 +1,79 @@
+"""Fixtures: the real servers, a fresh database for each module, and ways to wait."""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import sqlalchemy
+from docmill_dev.stack import Stack
+from docmill_shared import migrate
+from sqlalchemy import Engine
+
+SECRET = "a secret of the tests that is long enough"
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """One embedded stack for this test process; durability is not what these tests are about."""
+    with (
+        tempfile.TemporaryDirectory(prefix="docmill-test-") as directory,
+        Stack(Path(directory), environ={}, postgres_settings={"fsync": "off"}) as running,
+    ):
+        yield running
+
+
+@pytest.fixture(scope="module")
+def database_url(stack: Stack) -> Iterator[str]:
+    """A fresh, migrated database, for one module."""
+    url = stack.create_database(f"test_{uuid4().hex[:12]}")
+    engine = sqlalchemy.create_engine(url)
+    migrate.upgrade(engine)
+    engine.dispose()
+    yield url
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    """An engine on the module's database."""
+    engine = sqlalchemy.create_engine(database_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def service_environment(stack: Stack, database_url: str) -> dict[str, str]:
+    """The environment of a service process: the module's database, a Redis database of its own."""
+    environment = stack.environment()
+    return {
+        **_without_docmill(os.environ),
+        **environment,
+        "DATABASE_URL": database_url,
+        "JWT_SECRET": SECRET,
+        "LOG_FORMAT": "console",
+        "NO_COLOR": "1",
+    }
+
+
+@pytest.fixture
+def eventually() -> Callable[..., None]:
+    """Wait until a condition holds: ``eventually(lambda: ..., timeout=10)``."""
+
+    def wait(condition: Callable[[], object], *, timeout: float = 20.0, what: str = "") -> None:
+        deadline = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"not within {timeout} s: {what or condition}")
+            time.sleep(0.02)
+
+    return wait
+
+
+def _without_docmill(environ: os._Environ[str]) -> dict[str, str]:
+    """The caller's environment without any setting of docmill's."""
+    from tests.settings_fields import variables
+
+    return {name: value for name, value in environ.items() if name not in variables()}
