@@ -9,9 +9,10 @@ from uuid import uuid4
 
 import pytest
 import sqlalchemy
+from sqlalchemy import Engine
+
 from docmill_dev.stack import Stack
 from docmill_shared import migrate
-from sqlalchemy import Engine
 
 SECRET = "a secret of the tests that is long enough"
 
@@ -27,13 +28,13 @@ def stack() -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="module")
-def database_url(stack: Stack) -> Iterator[str]:
+def database_url(stack: Stack) -> str:
     """A fresh, migrated database, for one module."""
     url = stack.create_database(f"test_{uuid4().hex[:12]}")
     engine = sqlalchemy.create_engine(url)
     migrate.upgrade(engine)
     engine.dispose()
-    yield url
+    return url
 
 
 @pytest.fixture

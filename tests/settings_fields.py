@@ -1,9 +1,10 @@
 """Every setting of every service, for tests that compare them with documents."""
 
+from pydantic.fields import FieldInfo
+
 from docmill_api.settings import ApiSettings
 from docmill_ingest.settings import IngestSettings
 from docmill_janitor.settings import JanitorSettings
-from pydantic.fields import FieldInfo
 
 
 def fields() -> dict[str, FieldInfo]:

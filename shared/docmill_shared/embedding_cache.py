@@ -49,7 +49,7 @@ def look_up(
         .where(*wanted)
         .add_cte(touched)
     )
-    return {row.text_sha256: row.embedding.to_numpy().astype(np.float32) for row in rows}
+    return {row.text_sha256: np.asarray(row.embedding, dtype=np.float32) for row in rows}
 
 
 def remember(

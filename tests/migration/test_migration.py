@@ -5,11 +5,12 @@ import sqlalchemy
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import Engine, text
+
 from docmill_dev.stack import Stack
 from docmill_shared import migrate
 from docmill_shared.errors import ConfigurationError
 from docmill_shared.schema import Base
-from sqlalchemy import Engine, text
 
 
 def test_models_equal_migrations(engine: Engine) -> None:

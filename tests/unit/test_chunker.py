@@ -4,6 +4,7 @@ import random
 import string
 
 import pytest
+
 from docmill_ingest.blocks import Block
 from docmill_ingest.chunker import SEPARATOR, Chunker
 

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from docmill_shared.states import FINAL, TRANSITIONS, FileStatus
 
 README = Path(__file__).parents[2] / "README.md"

@@ -75,7 +75,9 @@ class ChildProcess:
             self._process.stdout,
             self._process.stderr,
         )
-        assert self._stdin and self._stdout and self._stderr  # noqa: S101 - pipes were asked for
+        assert self._stdin
+        assert self._stdout
+        assert self._stderr
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._stdout, selectors.EVENT_READ)
         self._selector.register(self._stderr, selectors.EVENT_READ)
@@ -102,7 +104,7 @@ class ChildProcess:
 
     def send(self, message: Message) -> None:
         """Raises ChildGone."""
-        assert self._stdin is not None  # noqa: S101
+        assert self._stdin is not None
         try:
             self._stdin.write(encode(message))
         except OSError:
@@ -149,7 +151,7 @@ class ChildProcess:
             self._process.kill()
             self._process.wait()
             returncode = 1
-        assert self._stderr is not None  # noqa: S101
+        assert self._stderr is not None
         os.set_blocking(self._stderr.fileno(), False)
         with contextlib.suppress(OSError):
             while data := os.read(self._stderr.fileno(), _READ_BYTES):
@@ -159,7 +161,7 @@ class ChildProcess:
     def _hear(self, data: bytes) -> None:
         """Pass on to the log what the child says; bounded, for a hostile file may make it talk."""
         if not data:
-            assert self._stderr is not None  # noqa: S101
+            assert self._stderr is not None
             self._selector.unregister(self._stderr)
             return
         for line in data.decode("utf-8", "replace").splitlines():
@@ -170,8 +172,7 @@ class ChildProcess:
 
     def _measure(self) -> None:
         try:
-            with open(f"/proc/{self.pid}/statm") as stream:
-                size, resident = stream.read().split()[:2]
+            size, resident = Path(f"/proc/{self.pid}/statm").read_text().split()[:2]
         except (OSError, ValueError):
             return  # it has ended, or this is no Linux
         self.peak_address_space = max(self.peak_address_space, int(size) * _PAGE_BYTES)

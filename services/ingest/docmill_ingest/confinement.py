@@ -11,6 +11,7 @@ import os
 import resource
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1  # from linux/prctl.h
 _PR_SET_NO_NEW_PRIVS = 38
@@ -58,8 +59,7 @@ def _leave_network(libc: ctypes.CDLL) -> bool:
             ("setgroups", "deny"),
             ("gid_map", f"{group} {group} 1"),
         ):
-            with open(f"/proc/self/{name}", "w") as stream:
-                stream.write(content)
+            Path(f"/proc/self/{name}").write_text(content)
     return True
 
 
@@ -128,8 +128,7 @@ def resident() -> int:
 
 def _statm() -> tuple[int, int]:
     try:
-        with open("/proc/self/statm") as stream:
-            size, held = stream.read().split()[:2]
+        size, held = Path("/proc/self/statm").read_text().split()[:2]
     except OSError:
         return 0, 0
     return int(size) * _PAGE_BYTES, int(held) * _PAGE_BYTES

@@ -113,7 +113,7 @@ def _serve(request: Message, media_type: MediaType, channel: Channel, ocr_thread
         failure = error
     except BrokenPipeError:
         return False  # the parent is gone
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - a parser may raise anything
         failure = _explain(error, media_type)
     exhausted = failure is not None and failure.reason is FailureReason.EXTRACTION_MEMORY
     gc.collect()  # a parser's cycles, before they are frozen with the libraries

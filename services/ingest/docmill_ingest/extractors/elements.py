@@ -51,9 +51,11 @@ def _load_without_spacy() -> None:
     os.environ["UNSTRUCTURED_TITLE_MAX_WORD_LENGTH"] = "0"  # no paragraph is a title by its looks
     tokenize = ModuleType("unstructured.nlp.tokenize")
     # Every word a verb, every paragraph one sentence: all is narrative, and nobody asks further.
-    tokenize.word_tokenize = str.split
-    tokenize.pos_tag = lambda text: [(word, "VB") for word in text.split()]
-    tokenize.sent_tokenize = lambda text: [text]
+    vars(tokenize).update(
+        word_tokenize=str.split,
+        pos_tag=lambda text: [(word, "VB") for word in text.split()],
+        sent_tokenize=lambda text: [text],
+    )
     sys.modules[tokenize.__name__] = tokenize
 
 
@@ -86,7 +88,7 @@ def _rows(element: Element) -> Iterator[str]:
 
     table = html.fromstring(element.metadata.text_as_html)
     rows = [
-        ["".join(cell.itertext()).strip() for cell in row.xpath("./td|./th")]
+        [" ".join(cell.itertext()) for cell in row.xpath("./td|./th")]
         for row in table.xpath("//tr[not(ancestor::td)]")
     ]
     # Two columns are as often a form (label, value) as a table with a header: left as they are.

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import cast
 from uuid import uuid4
 
-from docmill_ingest.blocks import Block, PageCount, PageImage, Piece
+from docmill_ingest.blocks import Block, PageCount, Piece
 from docmill_ingest.extractors import Context
 from docmill_ingest.extractors import extract as extract_file
 from docmill_ingest.extractors.charsets import decode
@@ -22,6 +22,7 @@ from docmill_ingest.extractors.html import page_blocks
 from docmill_ingest.sniffing import sniff
 from docmill_shared import media_types
 from docmill_shared.errors import PermanentError
+from docmill_shared.media_types import MediaType
 
 _log = logging.getLogger(__name__)
 _HEADERS = ("From", "To", "Cc", "Date")
@@ -36,7 +37,7 @@ def extract(path: Path, context: Context) -> Iterator[Piece]:
     """
     with path.open("rb") as stream:
         message = message_from_binary_file(stream, policy=policy.default)
-    yield from _message(cast(EmailMessage, message), context)
+    yield from _message(message, context)
 
 
 def _message(message: EmailMessage, context: Context) -> Iterator[Piece]:
@@ -50,7 +51,7 @@ def _message(message: EmailMessage, context: Context) -> Iterator[Piece]:
     body = message.get_body(preferencelist=("plain", "html"))
     if body is not None:
         yield from _body(cast(EmailMessage, body), level)
-    for number, part in enumerate(_attachments(message, body)):
+    for number, part in enumerate(_attachments(message, body, alternative=False)):
         if number == _MAX_ATTACHMENTS:
             _log.warning("more than %d attachments; the rest is left out", _MAX_ATTACHMENTS)
             break
@@ -67,16 +68,20 @@ def _body(part: EmailMessage, level: int) -> Iterator[Block]:
             yield Block(paragraph)
 
 
-def _attachments(message: EmailMessage, body: object) -> Iterator[EmailMessage]:
+def _attachments(
+    message: EmailMessage, body: object, *, alternative: bool
+) -> Iterator[EmailMessage]:
     """Every part that is not the body, another form of the body, or a picture in its text."""
-    if not message.is_multipart() or message.get_content_type() == "message/rfc822":
+    if message.get_content_maintype() != "multipart":
         return
+    alternative = alternative or message.get_content_type() == "multipart/alternative"
     for part in cast(list[EmailMessage], message.get_payload()):
-        if part is body or part.get_content_type() == "multipart/alternative":
-            continue
-        if part.get_content_maintype() == "multipart":
-            yield from _attachments(part, body)
-        elif part.get_content_maintype() != "image" or part.is_attachment():
+        kind = part.get_content_maintype()
+        if kind == "multipart":
+            yield from _attachments(part, body, alternative=alternative)
+        elif part is not body and (
+            part.is_attachment() or not (kind == "image" or (kind == "text" and alternative))
+        ):
             yield part
 
 
@@ -93,39 +98,42 @@ def _attachment(part: EmailMessage, context: Context, level: int) -> Iterator[Pi
     media_type = media_types.find(part.get_content_type()) or media_types.guess(name)
     if media_type is None:
         return
-    path = context.work_directory / f"attachment-{uuid4().hex}"
+    titled = not name
     try:
-        content = part.get_payload(decode=True)
-        path.write_bytes(content if isinstance(content, bytes) else b"")
-        sniff(path, media_type)
-        titled = False
-        for piece in extract_file(path, media_type, inner):
-            if not titled and name:
+        for piece in _file(part, media_type, inner):
+            if not titled:
                 yield Block(f"Attachment: {name}", heading_level=min(level + 1, 9))
                 titled = True
-            match piece:
-                case Block():
-                    yield _below(piece, level + 1)
-                case PageImage():
-                    yield replace(piece, page=None)
-                case PageCount():
-                    pass
+            yield _below(piece, level + 1) if isinstance(piece, Block) else piece
     except PermanentError as error:
         _log.warning("an attachment is left out: %s", error.detail)
+
+
+def _file(part: EmailMessage, media_type: MediaType, context: Context) -> Iterator[Piece]:
+    path = context.work_directory / f"attachment-{uuid4().hex}"
+    try:
+        path.write_bytes(_content(part))
+        sniff(path, media_type)
+        for piece in extract_file(path, media_type, context):
+            if not isinstance(piece, PageCount):
+                yield replace(piece, page=None)
     finally:
         path.unlink(missing_ok=True)
 
 
 def _below(block: Block, level: int) -> Block:
-    """The block under the heading of its message or attachment, and without a page."""
+    """The block under the heading of its message or attachment."""
     inner = block.heading_level
-    return replace(block, page=None, heading_level=min(inner + level, 9) if inner else 0)
+    return replace(block, heading_level=min(inner + level, 9) if inner else 0)
 
 
 def _text(part: EmailMessage) -> str:
+    return decode(_content(part), part.get_content_charset()).replace("\0", "")
+
+
+def _content(part: EmailMessage) -> bytes:
     content = part.get_payload(decode=True)
-    charset = part.get_content_charset()
-    return decode(content if isinstance(content, bytes) else b"", charset).replace("\0", "")
+    return content if isinstance(content, bytes) else b""
 
 
 def _header(message: EmailMessage, name: str) -> str:

@@ -1,8 +1,15 @@
-"""HTML pages, by ``unstructured``: headings from tags, tables, no scripts, no styles."""
+"""HTML pages, by ``unstructured``: headings from tags, tables, no scripts, no styles.
+
+Before it sees a page, two habits of old pages and of most e-mails are undone: tables that only
+arrange the page (unstructured takes each for one table, its headings lost and its scripts read
+as text), and pairs of ``<br>`` in place of paragraphs.
+"""
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
+
+from lxml import etree, html
 
 from docmill_ingest.blocks import Block
 from docmill_ingest.extractors import Context
@@ -12,6 +19,11 @@ from docmill_ingest.extractors.elements import NO_LANGUAGE_DETECTION, blocks, pa
 _partition = partitioner("html", "partition_html")
 #: The charset that a page (or an XHTML declaration) names for itself, in its first kilobytes.
 _CHARSET = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?\s*([A-Za-z0-9_.:-]{2,40})""")
+_PARAGRAPH_BREAK = re.compile(r"<br\s*/?>(?:\s|&nbsp;)*(?:<br\s*/?>(?:\s|&nbsp;)*)+", re.IGNORECASE)
+_INVISIBLE = ("script", "style", "template", "noscript")
+#: What stands in a page, not in the cell of a table of data.
+_PAGE_CONTENT = "descendant::*[self::table or self::h1 or self::h2 or self::h3 or self::hr][1]"
+_TABLE_TAGS = {"table", "thead", "tbody", "tfoot", "tr", "td", "th"}
 
 
 def extract(path: Path, context: Context) -> Iterator[Block]:
@@ -22,6 +34,25 @@ def extract(path: Path, context: Context) -> Iterator[Block]:
 
 def page_blocks(text: str) -> Iterator[Block]:
     """The blocks of a page that is already text."""
-    text = text.replace("\0", "")
-    if text.strip():
-        yield from blocks(_partition(text=text, languages=NO_LANGUAGE_DETECTION))
+    page = _PARAGRAPH_BREAK.sub("<hr>", text.replace("\0", ""))
+    if not page.strip():
+        return
+    parser = html.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True)
+    root = etree.fromstring(page.encode("utf-8", "replace"), parser)
+    if root is None:
+        return
+    etree.strip_elements(root, *_INVISIBLE, with_tail=False)
+    for table in root.xpath("//table"):
+        if table.xpath(_PAGE_CONTENT):
+            _unwrap(table)
+    page = etree.tostring(root, encoding="unicode", method="html")
+    yield from blocks(_partition(text=page, languages=NO_LANGUAGE_DETECTION))
+
+
+def _unwrap(table: etree._Element) -> None:
+    """Make the table's own cells plain sections of the page."""
+    pending = [table]
+    while pending:
+        element = pending.pop()
+        element.tag = "div"
+        pending += [child for child in element if child.tag in _TABLE_TAGS - {"table"}]

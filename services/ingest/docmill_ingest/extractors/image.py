@@ -64,8 +64,7 @@ def _check_size(image: Image.Image, context: Context) -> None:
 def upright(image: Image.Image) -> Image.Image:
     """The image as RGB on white, turned as its camera says, at most MAX_SIDE in each direction."""
     if image.mode.startswith("I") or image.mode == "F":  # 16 bits a pixel and more
-        low, high = image.getextrema()
-        image = image.point(lambda value: (value - low) * (255.0 / max(high - low, 1))).convert("L")
+        image = _eight_bits(image)
     elif image.mode not in {"RGB", "L"}:
         image = image.convert("RGBA")
     image = ImageOps.exif_transpose(image)
@@ -74,3 +73,13 @@ def upright(image: Image.Image) -> Image.Image:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
     return image.convert("RGB")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Grey values stretched over 0 to 255; a plain conversion would cut everything to white."""
+    import numpy
+
+    values = numpy.asarray(image, dtype=numpy.float32)
+    low, high = float(values.min()), float(values.max())
+    scaled = (values - low) * (255.0 / max(high - low, 1.0))
+    return Image.fromarray(scaled.astype(numpy.uint8))

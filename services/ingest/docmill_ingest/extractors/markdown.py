@@ -23,45 +23,58 @@ _LINE_CHARACTERS = 64 * 1024
 
 def extract(path: Path, context: Context) -> Iterator[Block]:
     """Headings as blocks with a level; code blocks and paragraphs as their source text."""
-    lines: list[str] = []
-    size = 0
-    fence = ""
-
-    def flush() -> Iterator[Block]:
-        nonlocal size
-        if lines:
-            yield Block("\n".join(lines))
-        lines.clear()
-        size = 0
-
+    outline = _Outline()
     with open_text(path) as stream:
         while raw := stream.readline(_LINE_CHARACTERS):
-            line = raw.replace("\0", "").rstrip()
-            if fence:
-                lines.append(line)
-                size += len(line)
-                if _closes(fence, line):
-                    fence = ""
-                    yield from flush()
-            elif opening := _FENCE.match(line):
-                yield from flush()
-                fence = opening[1]
-                lines.append(line)
-            elif heading := _HEADING.match(line):
-                yield from flush()
-                yield Block(_plain(heading[2] or ""), heading_level=len(heading[1]))
-            elif len(lines) == 1 and (underline := _UNDERLINE.match(line)):
-                title = lines.pop()
-                yield Block(_plain(title), heading_level=1 if underline[1][0] == "=" else 2)
-                size = 0
-            elif line:
-                lines.append(line)
-                size += len(line)
-            else:
-                yield from flush()
-            if size >= _BLOCK_CHARACTERS:
-                yield from flush()
-    yield from flush()
+            yield from outline.add(raw.replace("\0", "").rstrip())
+    yield from outline.flush()
+
+
+class _Outline:
+    """Collects lines until they are a block."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self._size = 0
+        self._fence = ""  # the marks that opened the code block we are in
+
+    def add(self, line: str) -> Iterator[Block]:
+        """Take one line; yields what it completes."""
+        if self._fence:
+            self._collect(line)
+            if _closes(self._fence, line):
+                self._fence = ""
+                yield from self.flush()
+        elif opening := _FENCE.match(line):
+            yield from self.flush()
+            self._fence = opening[1]
+            self._collect(line)
+        elif heading := _HEADING.match(line):
+            yield from self.flush()
+            yield Block(_plain(heading[2] or ""), heading_level=len(heading[1]))
+        elif len(self._lines) == 1 and (underline := _UNDERLINE.match(line)):
+            yield Block(_plain(self._lines[0]), heading_level=1 if underline[1][0] == "=" else 2)
+            self._forget()
+        elif line:
+            self._collect(line)
+        else:
+            yield from self.flush()
+        if self._size >= _BLOCK_CHARACTERS:
+            yield from self.flush()
+
+    def flush(self) -> Iterator[Block]:
+        """What was collected, as a block."""
+        if self._lines:
+            yield Block("\n".join(self._lines))
+        self._forget()
+
+    def _collect(self, line: str) -> None:
+        self._lines.append(line)
+        self._size += len(line)
+
+    def _forget(self) -> None:
+        self._lines = []
+        self._size = 0
 
 
 def _closes(fence: str, line: str) -> bool:

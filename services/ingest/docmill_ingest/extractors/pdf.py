@@ -100,7 +100,7 @@ def _load(document: pypdfium2.PdfDocument, index: int) -> pypdfium2.PdfPage | No
 def _text(page: pypdfium2.PdfPage) -> str:
     layer = page.get_textpage()
     try:
-        return layer.get_text_range(errors="replace")
+        return str(layer.get_text_bounded(errors="replace"))
     finally:
         layer.close()
 
@@ -119,7 +119,7 @@ def _is_covered(page: pypdfium2.PdfPage) -> bool:
     for image in islice(images, _MAX_OBJECTS):
         left, bottom, right, top = image.get_bounds()
         area = max(area, (right - left) * (top - bottom))
-    return area > width * height * _COVERING
+    return bool(area > width * height * _COVERING)
 
 
 def _render(page: pypdfium2.PdfPage) -> Image | None:

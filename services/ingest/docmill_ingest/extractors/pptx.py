@@ -38,9 +38,11 @@ def extract(path: Path, context: Context) -> Iterator[Block | PageCount]:
 
 
 def _slide(elements: list[Element]) -> Iterator[Block]:
-    # unstructured puts the notes before the title, which would file them under the slide before.
+    # unstructured goes from top to bottom, notes first; whatever stood before the title would be
+    # filed under the slide before.
     notes = [element for element in elements if _is_notes(element)]
-    yield from blocks(element for element in elements if not _is_notes(element))
+    rest = [element for element in elements if not _is_notes(element)]
+    yield from blocks(sorted(rest, key=lambda element: element.category != "Title"))
     for element in notes:
         yield Block("Notes: " + element.text, element.metadata.page_number)
 

