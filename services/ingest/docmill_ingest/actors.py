@@ -3,19 +3,19 @@
 from uuid import UUID
 
 import dramatiq
-from dramatiq.brokers.redis import RedisBroker
 from dramatiq.middleware import Middleware
 from sqlalchemy.exc import OperationalError
 
 from docmill_ingest.pipeline import ingest
 from docmill_ingest.resources import Resources
+from docmill_shared.broker import HardenedRedisBroker
 from docmill_shared.messages import IngestFile
 from docmill_shared.observability import get_logger
 
 _log = get_logger(__name__)
 
 
-def declare(broker: RedisBroker, resources: Resources) -> None:
+def declare(broker: HardenedRedisBroker, resources: Resources) -> None:
     """Register the actors and what must happen when the process ends."""
 
     # No retries by the queue: the file's row says when it is tried again.

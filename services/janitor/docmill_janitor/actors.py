@@ -3,12 +3,12 @@
 from datetime import datetime
 
 import dramatiq
-from dramatiq.brokers.redis import RedisBroker
 from sqlalchemy.exc import OperationalError
 
 from docmill_janitor import runner
 from docmill_janitor.resources import Resources
 from docmill_janitor.schedule import schedule
+from docmill_shared.broker import HardenedRedisBroker
 from docmill_shared.errors import TransientError
 from docmill_shared.messages import RunJob
 from docmill_shared.observability import get_logger
@@ -16,7 +16,7 @@ from docmill_shared.observability import get_logger
 _log = get_logger(__name__)
 
 
-def declare(broker: RedisBroker, resources: Resources) -> None:
+def declare(broker: HardenedRedisBroker, resources: Resources) -> None:
     """Register the actor."""
     jobs = {job.name: job for job in schedule(resources.settings)}
 

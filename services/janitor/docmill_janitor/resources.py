@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from dramatiq.brokers.redis import RedisBroker
 from sqlalchemy import Engine, func, select
 
 from docmill_janitor.settings import JanitorSettings
-from docmill_shared.broker import create_broker
+from docmill_shared.broker import HardenedRedisBroker, create_broker
 from docmill_shared.database import autocommit, create_engine
 from docmill_shared.objects import ObjectStore, S3ObjectStore
 
@@ -19,7 +18,7 @@ class Resources:
     settings: JanitorSettings
     engine: Engine
     objects: ObjectStore
-    broker: RedisBroker
+    broker: HardenedRedisBroker
 
     def now(self) -> datetime:
         """The database's clock: the one that leases are written by."""
