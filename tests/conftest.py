@@ -9,10 +9,26 @@ from uuid import uuid4
 
 import pytest
 import sqlalchemy
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from docmill_dev.stack import Stack
 from docmill_shared import migrate
+from docmill_shared.states import TRANSITIONS
+
+_STEPS = ", ".join(
+    f"('{source}', '{target}')" for source, targets in TRANSITIONS.items() for target in targets
+)
+#: Whatever a test does to a file, by whatever process: a step that is not drawn is an error.
+ONLY_LEGAL_STEPS = f"""
+create function only_legal_steps() returns trigger language plpgsql as $$ begin
+  if old.status <> new.status and (old.status, new.status) not in ({_STEPS}) then
+    raise exception 'illegal step of a file: % to %', old.status, new.status;
+  end if;
+  return new;
+end $$;
+create trigger only_legal_steps before update on files
+  for each row execute function only_legal_steps();
+"""
 
 SECRET = "a secret of the tests that is long enough"
 
@@ -33,6 +49,8 @@ def database_url(stack: Stack) -> str:
     url = stack.create_database(f"test_{uuid4().hex[:12]}")
     engine = sqlalchemy.create_engine(url)
     migrate.upgrade(engine)
+    with engine.begin() as connection:
+        connection.execute(text(ONLY_LEGAL_STEPS))
     engine.dispose()
     return url
 

@@ -24,7 +24,7 @@ def only_this_tests_files(resources: Resources) -> None:
         connection.execute(
             update(File)
             .where(File.status.in_(["QUEUED", "PROCESSING"]))
-            .values(status="COMPLETED", lease_token=None, sha256=None)
+            .values(status="DELETING", lease_token=None)
         )
 
 
