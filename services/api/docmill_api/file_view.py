@@ -1,0 +1,79 @@
+"""A file as the API shows it."""
+
+from datetime import datetime
+from typing import Any, Self
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+from sqlalchemy import Row
+
+from docmill_shared.states import FailureReason, FileStatus, Visibility
+
+
+class Progress(BaseModel):
+    """How far the file is; a count is null until it is known."""
+
+    pages_done: int
+    page_count: int | None
+    chunks_done: int
+    chunk_count: int | None
+
+
+class Failure(BaseModel):
+    """Why a file FAILED."""
+
+    reason: FailureReason = Field(description="For programs.")
+    detail: str = Field(description="For people: what is wrong and what to do.")
+
+
+class FileView(BaseModel):
+    """A file and all that is known of it."""
+
+    id: UUID
+    name: str
+    media_type: str
+    size_bytes: int
+    visibility: Visibility
+    status: FileStatus
+    stage: str | None = Field(description="What a worker does with it; null when none does.")
+    progress: Progress
+    failure: Failure | None = Field(description="Set while FAILED.")
+    duplicate_of: UUID | None = Field(description="Of a DUPLICATE: your file with these bytes.")
+    sha256: str | None = Field(description="Of the bytes, in hexadecimal, once they were read.")
+    attempt: int = Field(description="Attempts that ended in a fault that may pass.")
+    created_at: datetime
+    queued_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @classmethod
+    def of(cls, row: Row[Any]) -> Self:
+        """The view of a row of ``files``."""
+        failure = None
+        if row.failure_reason is not None:
+            failure = Failure(
+                reason=FailureReason(row.failure_reason), detail=row.failure_detail or ""
+            )
+        return cls(
+            id=row.id,
+            name=row.name,
+            media_type=row.media_type,
+            size_bytes=row.size_bytes,
+            visibility=Visibility(row.visibility),
+            status=FileStatus(row.status),
+            stage=row.stage,
+            progress=Progress(
+                pages_done=row.pages_done,
+                page_count=row.page_count,
+                chunks_done=row.chunks_done,
+                chunk_count=row.chunk_count,
+            ),
+            failure=failure,
+            duplicate_of=row.duplicate_of,
+            sha256=None if row.sha256 is None else bytes(row.sha256).hex(),
+            attempt=row.attempt,
+            created_at=row.created_at,
+            queued_at=row.queued_at,
+            started_at=row.started_at,
+            finished_at=row.finished_at,
+        )

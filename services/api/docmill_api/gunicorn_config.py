@@ -1,0 +1,67 @@
+"""Gunicorn's configuration: ``gunicorn -c python:docmill_api.gunicorn_config``.
+
+Read once, by the master, before there is any worker: a wrong setting ends it here, with status 2.
+Gunicorn takes the names below that it knows (https://docs.gunicorn.org/en/stable/settings.html)
+and ignores the others.
+"""
+
+import threading
+from typing import Any
+
+from gunicorn.config import Config  # type: ignore[import-untyped]
+from gunicorn.glogging import Logger  # type: ignore[import-untyped]
+
+from docmill_api.current import resources_of
+from docmill_api.settings import ApiSettings
+from docmill_shared.observability import get_logger
+from docmill_shared.startup import prepare
+
+_settings = prepare("api", ApiSettings)
+
+
+class PropagatingLogger(Logger):  # type: ignore[misc]
+    """Hands gunicorn's lines to the process's own log instead of formatting them itself."""
+
+    def setup(self, cfg: Config) -> None:
+        """Let the records through to the root logger, which ``prepare`` has configured."""
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
+
+
+wsgi_app = "docmill_api.wsgi:app"
+bind = f"{_settings.api_host}:{_settings.api_port}"
+workers = _settings.api_workers
+worker_class = "gthread"
+threads = _settings.api_threads
+graceful_timeout = _settings.api_graceful_seconds
+#: A worker whose main thread is silent this long is killed; requests run in other threads.
+timeout = 60
+#: Longer than a proxy in front keeps a connection idle, so that the proxy closes it first.
+keepalive = 75
+#: The code is loaded once and shared. Nothing connects and no thread starts at import, so there
+#: is nothing that a fork could break.
+preload_app = True
+#: The heartbeat file: a container's disk may block, its memory does not.
+worker_tmp_dir = "/dev/shm"  # noqa: S108 - gunicorn makes its own file in it
+#: docmill writes a line per request itself, with the request's id.
+accesslog = None
+logger_class = PropagatingLogger
+loglevel = _settings.log_level.lower()
+#: A socket for gunicorn's own administration, which nothing here uses.
+control_socket_disable = True
+#: Header names with underscores are dropped, so they cannot pass for those with dashes.
+header_map = "drop"
+
+
+def post_worker_init(worker: Any) -> None:
+    """Warm up behind the first requests: after the fork, so that no thread is lost in it."""
+    threading.Thread(target=_warm_up, args=(worker.wsgi,), name="warm-up", daemon=True).start()
+
+
+def _warm_up(app: Any) -> None:
+    try:
+        resources_of(app).warm_up()
+    except Exception:  # noqa: BLE001 - logged whole; nothing else may follow from it
+        # Searches will say it again, each with its request; the api is of use without them.
+        get_logger(__name__).exception("the embedder could not be loaded")

@@ -1,0 +1,75 @@
+"""What happens around every request: its id, its log line, the form of its body, its headers."""
+
+import re
+import time
+from uuid import uuid4
+
+import structlog
+from flask import Flask, Response, current_app, g, request
+from werkzeug.exceptions import BadRequest, UnsupportedMediaType
+
+from docmill_api.problems import Problem, invalid
+from docmill_shared.observability import get_logger
+
+REQUEST_ID_HEADER = "X-Request-ID"
+#: Beyond any body of this api, which takes no files.
+MAX_BODY_BYTES = 1024**2
+
+#: A client's own id goes into log lines and back into a header, so it must be harmless in both.
+_GOOD_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+#: Asked every few seconds by a cluster; not worth a line each.
+_QUIET = frozenset({"/healthz", "/readyz"})
+
+log = get_logger("docmill_api.access")
+
+
+def register(app: Flask) -> None:
+    """Attach all of it to the app."""
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.before_request(_begin)
+    app.after_request(_finish)
+
+
+def _begin() -> None:
+    wished = request.headers.get(REQUEST_ID_HEADER, "")
+    g.request_id = wished if _GOOD_REQUEST_ID.fullmatch(wished) else uuid4().hex
+    g.started = time.perf_counter()
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=g.request_id)
+
+
+def require_json_object() -> None:
+    """Before a route that reads a body: refuse one that is not JSON, or JSON but no object."""
+    if request.method not in {"POST", "PUT", "PATCH"} or request.endpoint is None:
+        return
+    reads_body = "body" in getattr(
+        current_app.view_functions[request.endpoint], "__annotations__", {}
+    )
+    if not reads_body:
+        return
+    try:
+        body = request.get_json()
+    except UnsupportedMediaType:
+        raise Problem(
+            415, "unsupported_media_type", "Send the body as Content-Type: application/json."
+        ) from None
+    except (BadRequest, RecursionError):
+        raise Problem(400, "malformed_json", "The body is not valid JSON.") from None
+    if not isinstance(body, dict):
+        raise invalid("", "The body must be a JSON object.")
+
+
+def _finish(response: Response) -> Response:
+    response.headers[REQUEST_ID_HEADER] = g.request_id
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    # Answers hold tokens and other people's names: no cache between us and the caller may keep one.
+    response.headers.setdefault("Cache-Control", "no-store")
+    if request.path not in _QUIET:
+        log.info(
+            "request",
+            method=request.method,
+            path=request.path,
+            status=response.status_code,
+            ms=round((time.perf_counter() - g.started) * 1000, 1),
+        )
+    return response

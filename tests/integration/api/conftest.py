@@ -1,0 +1,30 @@
+"""Fixtures: an api in this process, on the module's database and a Redis database of its own."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from docmill_api.resources import Resources
+from tests.integration.api.driver import Account, Api, settings_from
+
+
+@pytest.fixture(scope="module")
+def api_environment(service_environment: dict[str, str]) -> dict[str, str]:
+    """The service's environment, with messages of no other module in its Redis."""
+    redis_url = service_environment["REDIS_URL"].rpartition("/")[0] + "/7"
+    return {**service_environment, "REDIS_URL": redis_url, "EMBEDDING_PROVIDER": "local"}
+
+
+@pytest.fixture(scope="module")
+def api(api_environment: dict[str, str]) -> Iterator[Api]:
+    """The api, shared by the tests of a module; they tell themselves apart by account."""
+    resources = Resources.from_settings(settings_from(api_environment))
+    resources.broker.client.flushdb()
+    yield Api(resources)
+    resources.close()
+
+
+@pytest.fixture
+def account(api: Api) -> Account:
+    """A new account."""
+    return api.account()

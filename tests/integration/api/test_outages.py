@@ -1,0 +1,187 @@
+"""What the api does while Redis, the object store or Postgres is away, and after."""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+from sqlalchemy import func, select
+
+from docmill_api.resources import Resources
+from docmill_dev.stack import Stack
+from docmill_shared import migrate
+from docmill_shared.broker import QueueUnavailable
+from docmill_shared.schema import File
+from tests.integration.api.driver import Api, problem, put, settings_from
+
+Eventually = Callable[..., None]
+
+
+@pytest.fixture(scope="module")
+def own_stack() -> Iterator[Stack]:
+    """A stack whose servers these tests may stop."""
+    with (
+        tempfile.TemporaryDirectory(prefix="docmill-outage-") as directory,
+        Stack(Path(directory), environ={}, postgres_settings={"fsync": "off"}) as running,
+    ):
+        engine = sqlalchemy.create_engine(running.environment()["DATABASE_URL"])
+        migrate.upgrade(engine)
+        engine.dispose()
+        yield running
+
+
+@pytest.fixture
+def api(own_stack: Stack, service_environment: dict[str, str]) -> Iterator[Api]:
+    """An api on the private stack, all of whose servers run, before and after."""
+    resources = Resources.from_settings(
+        settings_from({**service_environment, **own_stack.environment()})
+    )
+    yield Api(resources)
+    for server in (own_stack.postgres, own_stack.valkey, own_stack.s3):
+        server.start()
+    resources.close()
+
+
+def test_without_redis_files_wait_in_postgres(api: Api, own_stack: Stack) -> None:
+    account = api.account()
+    file_id = account.upload()
+    own_stack.valkey.stop()
+    # When a file is confirmed without Redis
+    started = time.monotonic()
+    confirmed = account.post(f"/v1/files/{file_id}/confirm")
+    # Then it is queued at once, unsent, for the dispatcher
+    assert time.monotonic() - started < 3
+    assert confirmed.status_code == 202
+    assert (api.row(file_id).status, api.row(file_id).sent_at) == ("QUEUED", None)
+    # And everything else works
+    assert account.get("/v1/files").status_code == 200
+    assert account.post("/v1/search", {"query": "x"}).status_code == 200
+    assert api.account().reserve()
+    ready = api.call("GET", "/readyz")
+    assert ready.status_code == 200
+    assert ready.json is not None
+    assert ready.json["dependencies"]["queue"] == "cannot be reached"
+    # And when Redis is back, files are sent again
+    own_stack.valkey.start()
+    assert api.messages(account.confirmed()) == 1
+
+
+def test_a_message_that_is_not_taken_is_left_to_the_dispatcher(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a Redis that goes away between the look at the queue and the message
+    def refuse(*_: object) -> None:
+        raise QueueUnavailable("gone")
+
+    monkeypatch.setattr("docmill_shared.broker.send", refuse)
+    file_id = api.account().confirmed()
+    assert (api.row(file_id).status, api.row(file_id).sent_at) == ("QUEUED", None)
+
+
+def test_without_the_store_nothing_is_reserved(
+    api: Api, own_stack: Stack, eventually: Eventually
+) -> None:
+    account = api.account()
+    pending = account.upload()
+    doomed = account.confirmed()
+    own_stack.s3.stop()
+    eventually(
+        lambda: account.post("/v1/files", {"name": "a.txt", "size_bytes": 5}).status_code == 503,
+        timeout=5,
+        what="the answer of the last check is forgotten",
+    )
+    with api.resources.engine.connect() as connection:
+        count = select(func.count()).where(File.owner_id == account.id)
+        before = connection.execute(count).scalar_one()
+        answer = account.post("/v1/files", {"name": "a.txt", "size_bytes": 5})
+        problem(answer, 503, "storage_unavailable")
+        assert int(answer.headers["Retry-After"]) > 0
+        assert connection.execute(count).scalar_one() == before
+    # A confirmation waits, too
+    problem(account.post(f"/v1/files/{pending}/confirm"), 503, "storage_unavailable")
+    assert api.row(pending).status == "PENDING"
+    # A deletion is promised and left to the janitor
+    answer = account.delete(f"/v1/files/{doomed}")
+    assert (answer.status_code, answer.data) == (202, b"")
+    problem(account.get(f"/v1/files/{doomed}"), 404, "file_not_found")
+    assert api.row(doomed).status == "DELETING"
+    # Reads work, and the probe tells the truth
+    assert account.get("/v1/files").status_code == 200
+    ready = api.call("GET", "/readyz")
+    assert ready.status_code == 200
+    assert ready.json is not None
+    assert ready.json["dependencies"]["storage"] != "ok"
+    # And when the store is back, everything goes on
+    own_stack.s3.start()
+    eventually(lambda: account.post(f"/v1/files/{pending}/confirm").status_code == 202)
+    eventually(
+        lambda: account.post("/v1/files", {"name": "a.txt", "size_bytes": 5}).status_code == 201
+    )
+    assert put(account.reserve()["upload"], b"hello") == 200
+
+
+def test_without_postgres_every_request_is_told_so_at_once(
+    api: Api, own_stack: Stack, eventually: Eventually
+) -> None:
+    account = api.account()
+    assert api.call("GET", "/readyz").status_code == 200
+    own_stack.postgres.stop()
+    started = time.monotonic()
+    for method, path, body in (
+        ("GET", "/v1/files", None),
+        ("POST", "/v1/files", {"name": "a.txt", "size_bytes": 5}),
+        ("POST", "/v1/search", {"query": "x"}),
+        ("POST", "/v1/auth/login", {"email": account.email, "password": "x"}),
+        ("POST", "/v1/auth/refresh", {"refresh_token": "x"}),
+    ):
+        answer = account.call(method, path, body)
+        problem(answer, 503, "database_unavailable")
+        assert int(answer.headers["Retry-After"]) > 0
+    assert time.monotonic() - started < 5
+    assert api.call("GET", "/healthz").status_code == 200
+    eventually(lambda: api.call("GET", "/readyz").status_code == 503, timeout=5)
+    # And it recovers by itself
+    own_stack.postgres.start()
+    assert account.get("/v1/files").status_code == 200
+    eventually(lambda: api.call("GET", "/readyz").status_code == 200, timeout=5)
+
+
+def test_a_restart_of_postgres_between_requests_goes_unnoticed(api: Api, own_stack: Stack) -> None:
+    account = api.account()
+    assert account.get("/v1/me").status_code == 200
+    own_stack.postgres.restart()
+    assert account.get("/v1/me").status_code == 200
+    assert account.reserve()
+
+
+def test_a_store_that_hangs_does_not_take_the_probe_with_it(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a store that gives no answer
+    from threading import Event
+
+    hanging = Event()
+
+    def hang() -> None:
+        hanging.wait(30)
+
+    monkeypatch.setattr(api.resources.objects, "check", hang)
+    # When the probe is asked, twice, and a client wants to upload
+    account = api.account()
+    started = time.monotonic()
+    answers = [api.call("GET", "/readyz") for _ in range(2)]
+    refused = account.post("/v1/files", {"name": "a.txt", "size_bytes": 5})
+    # Then only the first waits, no longer than the deadline, and is told which it was
+    assert time.monotonic() - started < 2 * 2
+    problem(refused, 503, "storage_unavailable")
+    for answer in answers:
+        assert answer.status_code == 200
+        assert answer.json is not None
+        assert answer.json["dependencies"] == {
+            "database": "ok",
+            "storage": "gave no answer within 2 s",
+            "queue": "ok",
+        }
+    hanging.set()
