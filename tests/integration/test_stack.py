@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 import minio
-import psutil  # type: ignore[import-untyped]
+import psutil
 import psycopg
 import pytest
 import redis
