@@ -1,7 +1,8 @@
 """A worker process for tests of the broker: ``python -m tests.fakes.broker_worker``.
 
 Arguments: the kind of broker ("hardened" or "stock"), Redis' URL, a file to which every event is
-appended as a line, the heartbeat time-out in milliseconds.
+appended as a line, the heartbeat time-out in milliseconds, by how many seconds this process' clock
+is ahead, and how often out of a million commands the stock broker looks for dead workers.
 """
 
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import dramatiq
 import redis
+from dramatiq.brokers import redis as redis_module
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.middleware import Retries
 
@@ -20,10 +22,14 @@ from docmill_shared.broker import HardenedRedisBroker
 from docmill_shared.broker.handover import HandOverOnShutdown, PrefetchWhatRuns
 
 
-def make_broker(kind: str, url: str, heartbeat_timeout: int = 15_000) -> RedisBroker:
+def make_broker(
+    kind: str, url: str, *, heartbeat_timeout: int = 15_000, maintenance_chance: int = 1_000
+) -> RedisBroker:
     """A broker of this kind, with the client that the services use or Dramatiq's own."""
     if kind == "stock":
-        return RedisBroker(url=url, heartbeat_timeout=heartbeat_timeout)
+        return RedisBroker(
+            url=url, heartbeat_timeout=heartbeat_timeout, maintenance_chance=maintenance_chance
+        )
     client = redis.Redis.from_url(url, socket_connect_timeout=2, socket_timeout=5)
     return HardenedRedisBroker(
         client=client,
@@ -66,8 +72,16 @@ def declare(broker: RedisBroker, events: Path) -> None:
 
 def main() -> None:
     """Consume until SIGTERM."""
-    kind, url, events, heartbeat_timeout = sys.argv[1:]
-    broker = make_broker(kind, url, int(heartbeat_timeout))
+    kind, url, events, heartbeat_timeout, ahead, maintenance_chance = sys.argv[1:]
+    if float(ahead):
+        clock = redis_module.current_millis
+        redis_module.current_millis = lambda: clock() + int(float(ahead) * 1000)
+    broker = make_broker(
+        kind,
+        url,
+        heartbeat_timeout=int(heartbeat_timeout),
+        maintenance_chance=int(maintenance_chance),
+    )
     declare(broker, Path(events))
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())

@@ -16,10 +16,11 @@ import time
 from collections import deque
 from pathlib import Path
 
-from docmill_ingest.extraction_frames import FrameBuffer, Message, encode
+from docmill_ingest.extraction_frames import FrameBuffer, MalformedFrame, Message, encode
 
 _log = logging.getLogger(__name__)
 
+CHILD_MODULE = "docmill_ingest.extraction_child"
 _READ_BYTES = 64 * 1024
 _LINE_CHARACTERS = 500
 _LOGGED_LINES = 60  #: per file; a parser may complain about every object of a file
@@ -59,7 +60,7 @@ class ChildProcess:
         self._process = subprocess.Popen(
             # -P: the folder it runs in holds strangers' files and must not be imported from.
             [
-                *(sys.executable, "-P", "-m", "docmill_ingest.extraction_child"),
+                *(sys.executable, "-P", "-m", CHILD_MODULE),
                 *(str(os.getpid()), str(ocr_threads)),
             ],
             stdin=subprocess.PIPE,
@@ -78,11 +79,11 @@ class ChildProcess:
         assert self._stdin
         assert self._stdout
         assert self._stderr
+        os.set_blocking(self._stdin.fileno(), False)  # a child that reads nothing blocks nobody
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._stdout, selectors.EVENT_READ)
         self._selector.register(self._stderr, selectors.EVENT_READ)
         self._buffer = FrameBuffer()
-        self._frames: deque[Message] = deque()
         self._last_words: deque[str] = deque(maxlen=20)
         self._logged = 0
         self.peak_address_space = 0
@@ -103,19 +104,21 @@ class ChildProcess:
         self.peak_address_space = self.peak_resident = 0
 
     def send(self, message: Message) -> None:
-        """Raises ChildGone."""
+        """Raises ChildGone, or MalformedFrame when the child has stopped to listen."""
         assert self._stdin is not None
+        frame = encode(message)
         try:
-            self._stdin.write(encode(message))
+            written = self._stdin.write(frame)
         except OSError:
             self._bury()
+        else:
+            if written != len(frame):
+                raise MalformedFrame("it does not listen")
 
     def receive(self, timeout: float) -> Message | None:
         """The next frame, or None after ``timeout`` seconds. Raises ChildGone, MalformedFrame."""
-        if self._frames:
-            return self._frames.popleft()
         deadline = time.monotonic() + timeout
-        while True:
+        while (frame := self._buffer.next_frame()) is None:
             ready = self._selector.select(max(0.0, deadline - time.monotonic()))
             self._measure()
             for key, _ in ready:
@@ -126,11 +129,9 @@ class ChildProcess:
                     self._buffer.feed(data)
                 else:
                     self._bury()
-            self._frames.extend(self._buffer.frames())
-            if self._frames:
-                return self._frames.popleft()
-            if time.monotonic() >= deadline:
-                return None
+            if time.monotonic() >= deadline:  # whatever else it says, on standard error
+                return self._buffer.next_frame()
+        return frame
 
     def kill(self) -> None:
         """End the child now, whatever it does, and remove what it wrote."""

@@ -9,26 +9,25 @@ ways in which a child can end into reasons that a file's owner understands.
 import logging
 import os
 import shutil
-import signal
 import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
+from enum import Enum, auto
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 from uuid import uuid4
 
+from docmill_ingest import extraction_failures as failures
 from docmill_ingest import extraction_frames
-from docmill_ingest.blocks import PageImage, Piece
+from docmill_ingest.blocks import Block, PageImage, Piece
 from docmill_ingest.child_process import ChildGone, ChildProcess
-from docmill_ingest.extraction_child import EXIT_OUT_OF_MEMORY
 from docmill_ingest.extraction_frames import MalformedFrame, Message
 from docmill_ingest.limits import ExtractionLimits
-from docmill_shared.errors import PermanentError, TransientError
+from docmill_shared.errors import TransientError
 from docmill_shared.media_types import MediaType
-from docmill_shared.states import FailureReason
 
 _log = logging.getLogger(__name__)
 
@@ -36,18 +35,13 @@ _log = logging.getLogger(__name__)
 _POLL_SECONDS = 0.1
 #: For the interpreter and the libraries of a format; on a busy machine they take their time.
 _START_SECONDS = 120.0
-_CRASHES = frozenset(
-    {
-        -signal.SIGSEGV,
-        -signal.SIGABRT,
-        -signal.SIGBUS,
-        -signal.SIGILL,
-        -signal.SIGFPE,
-        -signal.SIGTRAP,
-        -signal.SIGSYS,
-    }
-)
-_MEMORY_WORDS = ("bad_alloc", "MemoryError", "out of memory")
+#: What a piece without text counts for, so that these cannot go on for ever either.
+_PIECE_CHARACTERS = 100
+
+
+class _State(Enum):
+    IDLE = auto()
+    BUSY = auto()
 
 
 class Extractor:
@@ -71,6 +65,7 @@ class Extractor:
         self._work_directory = work_directory
         self._ocr_threads = ocr_threads
         self._child: ChildProcess | None = None
+        self._state = _State.IDLE
 
     def __enter__(self) -> Self:
         return self
@@ -99,11 +94,11 @@ class Extractor:
 
         Raises TransientError when the child does not come up.
         """
-        child = self._ready_child()
+        self._idle_child()
         for media_type in media_types:
-            self._prepare(child, media_type.name, ocr=False)
-        if ocr:
-            self._prepare(child, None, ocr=True)
+            self._prepare(media_type.name)
+        if ocr and self._ocr:
+            self._prepare(None)
 
     def extract(
         self,
@@ -122,44 +117,52 @@ class Extractor:
         EXTRACTION_MEMORY and CORRUPT (a parser crashed); TransientError when the child ended for
         a reason outside the file.
         """
-        child = self._ready_child()
+        child = self._idle_child()
         child.begin_file()
+        self._state = _State.BUSY
         folder = Path(tempfile.mkdtemp(prefix="file-", dir=self._work_directory))
-        keep = False
         try:
-            child.send(self._request("extract", media_type.name, self._ocr, path, folder))
-            base = self._await(child, "started").get("address_space")
+            base = self._start(child, self._request("extract", media_type.name, path, folder))
             try:
-                for message in self._messages(child, should_stop):
-                    piece = extraction_frames.piece_from_message(message)
-                    if piece is not None:
-                        yield self._take(piece, folder)
-                        if isinstance(piece, PageImage):
-                            child.send({"kind": "taken"})
-                        continue
-                    keep = message.get("leaving") is False
-                    if message["kind"] == "failed":
-                        raise extraction_frames.failure_from_message(message)
-                    return
+                for piece in self._pieces(child, should_stop):
+                    yield self._take(piece, folder)
+                    if isinstance(piece, PageImage):
+                        child.send({"kind": "taken"})
             except ChildGone as gone:
-                raise self._cause(gone, child, base if isinstance(base, int) else 0) from gone
+                raise failures.of_a_child(gone, child, base, self._limits) from gone
             except MalformedFrame as error:
-                keep = False
-                raise PermanentError(
-                    FailureReason.CORRUPT,
-                    "Reading this file confused its parser; it is damaged or was made to harm.",
-                ) from error
-        except ChildGone as gone:
-            raise TransientError(f"the extraction child did not start: {gone}") from gone
+                raise failures.of_a_lie() from error
         finally:
-            if not keep:
-                self.close()
             shutil.rmtree(folder, ignore_errors=True)
+            # Whoever stops in the middle leaves a child that would go on talking about this file.
+            if self._child is child and self._state is not _State.IDLE:
+                self.close()
+
+    def _pieces(
+        self, child: ChildProcess, should_stop: Callable[[], None] | None
+    ) -> Iterator[Piece]:
+        """What the child says, up to its last word, "done" or "failed"."""
+        budget = self._limits.characters
+        for message in self._messages(child, should_stop):
+            piece = extraction_frames.piece_from_message(message)
+            if piece is not None:
+                budget -= len(piece.text) if isinstance(piece, Block) else _PIECE_CHARACTERS
+                if budget < 0:
+                    raise failures.too_much_text(self._limits)
+                yield piece
+                continue
+            failed = message["kind"] == "failed"
+            failure = extraction_frames.failure_from_message(message) if failed else None
+            if self._child is child and message.get("leaving") is False:
+                self._state = _State.IDLE
+            if failure is not None:
+                raise failure
+            return
 
     def _messages(
         self, child: ChildProcess, should_stop: Callable[[], None] | None
     ) -> Iterator[Message]:
-        """What the child says up to its last word, "done" or "failed". Holds the deadline."""
+        """What the child says about the file, without end. Holds the deadline."""
         left = self._limits.seconds
         scanned = 0
         next_question = 0.0
@@ -172,18 +175,13 @@ class Extractor:
             left -= time.monotonic() - asked_at
             if message is None:
                 if left <= 0:
-                    raise self._too_slow()
+                    raise failures.too_slow(self._limits)
                 continue
             match message["kind"]:
                 case "reading" if scanned < self._limits.scanned_pages:
                     scanned += 1
                     left += self._limits.scanned_page_seconds
-                case "reading":
-                    raise MalformedFrame("more scanned pages than there may be")
-                case "done" | "failed":
-                    yield message
-                    return
-                case "block" | "pages" | "image":
+                case "block" | "pages" | "image" | "done" | "failed":
                     yield message
                 case kind:
                     raise MalformedFrame(f"an unexpected {kind}")
@@ -202,83 +200,61 @@ class Extractor:
             raise MalformedFrame("an image that is not there") from error
         return replace(piece, path=str(target))
 
-    def _ready_child(self) -> ChildProcess:
-        if self._child is not None and not self._child.alive:
+    def _idle_child(self) -> ChildProcess:
+        """A child that waits for a request. Raises TransientError when none comes up."""
+        if self._child is not None and (
+            self._state is _State.BUSY or not self._child.alive  # abandoned, or dead
+        ):
             self.close()
         if self._child is None:
             self._child = ChildProcess(self._work_directory, self._ocr_threads)
-            ready = self._await_or_close(self._child, "ready")
+            self._state = _State.BUSY
+            ready = self._await(self._child, "ready")
+            self._state = _State.IDLE
             _log.debug("extraction child %d: %s", self._child.pid, ready.get("confinement"))
         return self._child
 
-    def _prepare(self, child: ChildProcess, media_type: str | None, *, ocr: bool) -> None:
+    def _start(self, child: ChildProcess, request: Message) -> int:
+        """Hand over a file; the child's address space as it begins to parse."""
+        self._send(child, request)
+        base = self._await(child, "started").get("address_space")
+        return base if isinstance(base, int) else 0
+
+    def _prepare(self, media_type: str | None) -> None:
+        child = self._idle_child()
+        self._send(child, self._request("prepare", media_type))
+        self._await(child, "ready")
+
+    def _send(self, child: ChildProcess, request: Message) -> None:
         try:
-            child.send(self._request("prepare", media_type, ocr))
-        except ChildGone as gone:
+            child.send(request)
+        except (ChildGone, MalformedFrame) as error:
             self.close()
-            raise TransientError("the extraction child went away") from gone
-        self._await_or_close(child, "ready")
+            raise TransientError(f"the extraction child went away: {error}") from error
 
     def _request(
         self,
         kind: str,
         media_type: str | None,
-        ocr: bool,
         path: Path | None = None,
         folder: Path | None = None,
     ) -> Message:
         return {
             "kind": kind,
             "media_type": media_type,
-            "ocr": ocr,
+            "ocr": self._ocr,
             "path": str(path.absolute()) if path else "",
             "work_directory": str(folder.absolute()) if folder else "",
             "limits": asdict(self._limits),
         }
 
-    def _await_or_close(self, child: ChildProcess, kind: str) -> Message:
-        try:
-            return self._await(child, kind)
-        except ChildGone as gone:
-            self.close()
-            raise TransientError(f"the extraction child did not start: {gone}") from gone
-        except BaseException:
-            self.close()
-            raise
-
     def _await(self, child: ChildProcess, kind: str) -> Message:
-        """The next message, which must be of ``kind``: nothing of the file is read before it."""
-        message = child.receive(_START_SECONDS)
-        if message is None or message["kind"] != kind:
-            raise TransientError(f"the extraction child did not get {kind}")
+        """The next message, which must be of ``kind``: no file is parsed before it comes."""
+        try:
+            message = child.receive(_START_SECONDS)
+            if message is None or message["kind"] != kind:
+                raise MalformedFrame(f"no {kind}")
+        except (ChildGone, MalformedFrame) as error:
+            self.close()
+            raise TransientError(f"the extraction child did not get {kind}: {error}") from error
         return message
-
-    def _cause(self, gone: ChildGone, child: ChildProcess, base: int) -> Exception:
-        """Why a child ended in the middle of a file."""
-        cap = self._limits.memory_bytes
-        near_cap = child.peak_address_space - base > cap * 0.6 or child.peak_resident > cap * 0.6
-        if gone.returncode == -signal.SIGXCPU:
-            return self._too_slow()
-        if gone.returncode == EXIT_OUT_OF_MEMORY or (
-            gone.returncode in _CRASHES | {-signal.SIGKILL}
-            and (near_cap or any(word in gone.last_words for word in _MEMORY_WORDS))
-        ):
-            return PermanentError(
-                FailureReason.EXTRACTION_MEMORY,
-                f"Reading this file takes more than {cap / 1024**2:,.0f} MB of memory; split it.",
-            )
-        if gone.returncode in {-signal.SIGKILL, -signal.SIGTERM}:
-            # Nothing of ours: the machine is short of memory through others, or is going down.
-            return TransientError("the extraction child was killed from outside")
-        return PermanentError(
-            FailureReason.CORRUPT,
-            "The parser crashed on this file; it is probably damaged. Open it in its program, "
-            "save it again and upload the new copy.",
-        )
-
-    def _too_slow(self) -> PermanentError:
-        return PermanentError(
-            FailureReason.EXTRACTION_TIMEOUT,
-            f"Reading this file took longer than {self._limits.seconds:,.0f} seconds; "
-            "it is very large or damaged. Split it, or save it again.",
-        )

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from docmill_ingest import confinement, extraction_frames, extractors
 from docmill_ingest.blocks import PageImage
 from docmill_ingest.confinement import MemoryCap
+from docmill_ingest.extraction_failures import EXIT_OUT_OF_MEMORY, too_much_memory
 from docmill_ingest.extraction_frames import Message
 from docmill_ingest.limits import ExtractionLimits
 from docmill_shared import media_types
@@ -29,8 +30,6 @@ from docmill_shared.states import FailureReason
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-#: The exit status of a child that found no memory even to say so.
-EXIT_OUT_OF_MEMORY = 71
 _FLUSH_BYTES = 32 * 1024
 #: What native libraries say when an allocation fails.
 _MEMORY_WORDS = ("bad_alloc", "out of memory", "cannot allocate", "insufficient memory")
@@ -65,10 +64,10 @@ def main() -> None:
             media_type = _media_type(request)
             if media_type is not None:
                 extractors.prepare(media_type)
-                # Libraries stay for good: left to the collector, they cost 0.1 s a file.
-                gc.freeze()
             if request["ocr"] and (media_type is None or media_type in media_types.IMAGES):
                 _load_ocr(ocr_threads)
+            # Libraries stay for good: left to the collector, they cost 0.1 s a file.
+            gc.freeze()
             if request["kind"] == "prepare":
                 channel.send({"kind": "ready", "confinement": held})
             elif media_type is None or not _serve(request, media_type, channel, ocr_threads):
@@ -114,7 +113,7 @@ def _serve(request: Message, media_type: MediaType, channel: Channel, ocr_thread
     except BrokenPipeError:
         return False  # the parent is gone
     except Exception as error:  # noqa: BLE001 - a parser may raise anything
-        failure = _explain(error, media_type)
+        failure = _explain(error, media_type, limits)
     exhausted = failure is not None and failure.reason is FailureReason.EXTRACTION_MEMORY
     gc.collect()  # a parser's cycles, before they are frozen with the libraries
     leaving = exhausted or confinement.resident() > limits.memory_bytes // 2
@@ -141,14 +140,11 @@ def _send_pieces(
             channel.receive()  # "taken": so that no more than one picture lies on the disk
 
 
-def _explain(error: Exception, media_type: MediaType) -> PermanentError:
+def _explain(error: Exception, media_type: MediaType, limits: ExtractionLimits) -> PermanentError:
     """The failure that a parser's exception amounts to. The traceback goes to the log."""
     message = f"{type(error).__name__}: {error}".lower()
     if isinstance(error, MemoryError) or any(word in message for word in _MEMORY_WORDS):
-        return PermanentError(
-            FailureReason.EXTRACTION_MEMORY,
-            f"Reading this {media_type.label} takes more memory than one file may use; split it.",
-        )
+        return too_much_memory(limits)
     traceback.print_exception(error, limit=-20)
     if isinstance(error, RecursionError):
         return PermanentError(

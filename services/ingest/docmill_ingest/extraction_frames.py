@@ -8,7 +8,7 @@ field by field before it becomes a :class:`Piece`.
 import json
 import re
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import BinaryIO
 
 from docmill_ingest.blocks import Block, PageCount, PageImage, Piece
@@ -52,26 +52,26 @@ class FrameBuffer:
     """Bytes in, frames out, for the side that must never block."""
 
     def __init__(self) -> None:
-        self._pending = bytearray()
+        self._bytes = bytearray()
+        self._start = 0
 
     def feed(self, data: bytes) -> None:
-        self._pending += data
+        del self._bytes[: self._start]
+        self._start = 0
+        self._bytes += data
 
-    def frames(self) -> Iterator[Message]:
-        """Every frame that is complete by now. Raises MalformedFrame."""
-        start, size = 0, _LENGTH.size
-        try:
-            while len(self._pending) - start >= size:
-                (length,) = _LENGTH.unpack_from(self._pending, start)
-                if length > MAX_FRAME_BYTES:
-                    raise MalformedFrame(f"a frame of {length} bytes")
-                if len(self._pending) - start - size < length:
-                    break
-                payload = bytes(self._pending[start + size : start + size + length])
-                start += size + length
-                yield _decode(payload)
-        finally:
-            del self._pending[:start]
+    def next_frame(self) -> Message | None:
+        """The next frame, or None until more bytes come. Raises MalformedFrame."""
+        begin = self._start + _LENGTH.size
+        if len(self._bytes) < begin:
+            return None
+        (length,) = _LENGTH.unpack_from(self._bytes, self._start)
+        if length > MAX_FRAME_BYTES:
+            raise MalformedFrame(f"a frame of {length} bytes")
+        if len(self._bytes) < begin + length:
+            return None
+        self._start = begin + length
+        return _decode(bytes(self._bytes[begin : self._start]))
 
 
 def _decode(payload: bytes) -> Message:

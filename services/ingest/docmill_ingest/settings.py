@@ -65,6 +65,9 @@ class IngestSettings(ServiceSettings, ProviderSettings):
     extraction_scanned_page_seconds: float = Field(
         20.0, ge=0, description="What each page read by OCR adds to EXTRACTION_SECONDS."
     )
+    extraction_characters: int = Field(
+        200_000_000, ge=1_000, description="Most characters of text of one file."
+    )
     extraction_unpacked_bytes: int = Field(
         512 * 1024**2, ge=1024**2, description="DOCX, PPTX, XLSX: most bytes after unpacking."
     )
@@ -95,6 +98,7 @@ class IngestSettings(ServiceSettings, ProviderSettings):
             pages=self.extraction_pages,
             scanned_pages=self.extraction_scanned_pages,
             scanned_page_seconds=self.extraction_scanned_page_seconds,
+            characters=self.extraction_characters,
             unpacked_bytes=self.extraction_unpacked_bytes,
             image_pixels=self.extraction_image_pixels,
             attachment_depth=self.extraction_attachment_depth,

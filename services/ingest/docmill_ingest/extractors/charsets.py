@@ -6,6 +6,7 @@ never happens to be valid UTF-8, and the check runs at hundreds of megabytes a s
 
 import codecs
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
@@ -19,6 +20,8 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
     (codecs.BOM_UTF8, "utf-8-sig"),
 )
+
+_SAME_CHAOS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,16 +112,26 @@ def _first_odd_byte(stream: BinaryIO) -> int | None:
 
 
 def _legacy(sample: bytes) -> Charset:
-    odd = sample.decode("utf-8", "replace")
-    foreign = sum(character > "\x7f" for character in odd)
-    if odd.count("\ufffd") < foreign * 0.1:
-        return Charset("utf-8")  # UTF-8 with a damaged spot
+    """The charset of text that is not UTF-8, by its lines that are not plain ASCII either."""
+    sample = b"\n".join(line for line in sample.split(b"\n") if not line.isascii())
+    text = sample.decode("utf-8", "replace")
+    if text.count("\ufffd") < sum(not character.isascii() for character in text) * 0.1:
+        return Charset("utf-8")  # with a damaged spot
 
     from charset_normalizer import from_bytes  # takes 40 ms to import, for few files
 
-    best = from_bytes(sample, cp_exclusion=["utf_16", "utf_32", "utf_7"]).best()
-    if best is None or "cp1252" in {best.encoding, *best.could_be_from_charset}:
+    matches = list(from_bytes(sample, cp_exclusion=["utf_16", "utf_32", "utf_7"]))
+    if not matches:
         return Charset("cp1252")
-    if best.encoding in {"latin_1", "iso8859_15", "ascii"}:
-        return Charset("cp1252")  # what is called Latin-1 in the wild is Windows' superset
-    return Charset(best.encoding)
+    # The Cyrillic charsets differ most in where they put the capitals, which it does not look at.
+    best = min(
+        (match for match in matches if match.chaos <= matches[0].chaos + _SAME_CHAOS),
+        key=lambda match: _capitals_inside_words(str(match)),
+    )
+    # What is called Latin-1 in the wild is Windows' superset of it; several names may fit.
+    western = {best.encoding, *best.could_be_from_charset} & {"cp1252", "latin_1", "iso8859_15"}
+    return Charset("cp1252" if western else best.encoding)
+
+
+def _capitals_inside_words(text: str) -> int:
+    return sum(a.islower() and b.isupper() for a, b in pairwise(text))

@@ -1,6 +1,6 @@
 """OCR by rapidocr: PP-OCR models from its wheel, run by onnxruntime. Nothing is downloaded.
 
-Loading takes about 1.5 s and 80 MB, a full page 2 to 6 s of one core and up to 600 MB.
+Loading takes about 1.9 s and 350 MB, a full page 3 to 7 s of one core and up to 600 MB more.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,7 @@
-"""PowerPoint presentations, by ``unstructured``: shapes in reading order, tables, notes.
+"""PowerPoint presentations, by ``unstructured``: shapes in reading order, tables.
 
-A page is a slide; its title is its heading, and the speaker's notes follow it.
+A page is a slide; its title is its heading, and the speaker's notes, which unstructured would
+put first and without a sign, follow it.
 """
 
 import re
@@ -10,12 +11,7 @@ from pathlib import Path
 
 from docmill_ingest.blocks import Block, PageCount
 from docmill_ingest.extractors import Context, office_archives
-from docmill_ingest.extractors.elements import (
-    NO_LANGUAGE_DETECTION,
-    Element,
-    blocks,
-    partitioner,
-)
+from docmill_ingest.extractors.elements import NO_LANGUAGE_DETECTION, blocks, partitioner
 from docmill_ingest.extractors.pages import check_page_count
 
 _partition = partitioner("pptx", "partition_pptx")
@@ -27,26 +23,26 @@ def extract(path: Path, context: Context) -> Iterator[Block | PageCount]:
     slides = sum(_SLIDE.fullmatch(name) is not None for name in names)
     check_page_count(slides, "slides", context.limits)
     yield PageCount(slides)
-    elements = _partition(
-        str(path),
-        include_page_breaks=False,
-        include_slide_notes=True,
-        languages=NO_LANGUAGE_DETECTION,
-    )
-    for _, slide in groupby(elements, key=lambda element: element.metadata.page_number):
-        yield from _slide(list(slide))
+    has_notes = any(name.startswith("ppt/notesSlides/") for name in names)
+    notes = _notes(path) if has_notes else {}
+    elements = _partition(str(path), include_page_breaks=False, languages=NO_LANGUAGE_DETECTION)
+    for page, slide in groupby(elements, key=lambda element: element.metadata.page_number):
+        # unstructured goes from top to bottom; what stands above the title would be filed under
+        # the slide before.
+        yield from blocks(sorted(slide, key=lambda element: element.category != "Title"))
+        if text := notes.pop(page or 0, ""):
+            yield Block(f"Notes: {text}", page)
+    for page, text in notes.items():  # slides that hold nothing but pictures
+        yield Block(f"Notes: {text}", page)
 
 
-def _slide(elements: list[Element]) -> Iterator[Block]:
-    # unstructured goes from top to bottom, notes first; whatever stood before the title would be
-    # filed under the slide before.
-    notes = [element for element in elements if _is_notes(element)]
-    rest = [element for element in elements if not _is_notes(element)]
-    yield from blocks(sorted(rest, key=lambda element: element.category != "Title"))
-    for element in notes:
-        yield Block("Notes: " + element.text, element.metadata.page_number)
+def _notes(path: Path) -> dict[int, str]:
+    """The speaker's notes by slide, where there are any."""
+    from pptx import Presentation
 
-
-def _is_notes(element: Element) -> bool:
-    """Text on the slide itself has a depth, notes have none."""
-    return element.category == "NarrativeText" and element.metadata.category_depth is None
+    found = {}
+    for page, slide in enumerate(Presentation(str(path)).slides, start=1):
+        frame = slide.notes_slide.notes_text_frame if slide.has_notes_slide else None
+        if frame is not None and frame.text.strip():
+            found[page] = frame.text.strip()
+    return found

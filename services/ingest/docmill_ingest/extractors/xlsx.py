@@ -20,9 +20,10 @@ from docmill_ingest.extractors.tables import labelled_rows
 
 def extract(path: Path, context: Context) -> Iterator[Block | PageCount]:
     office_archives.check(path, context.limits)
-    with warnings.catch_warnings():
+    # A stream and not the path: openpyxl refuses a path by its extension, and ours may have none.
+    with path.open("rb") as stream, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about extensions and styles, which carry no text
-        workbook = load_workbook(path, read_only=True, data_only=True, keep_links=False)
+        workbook = load_workbook(stream, read_only=True, data_only=True, keep_links=False)
         try:
             sheets = workbook.worksheets
             check_page_count(len(sheets), "sheets", context.limits)

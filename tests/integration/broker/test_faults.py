@@ -1,0 +1,285 @@
+"""The faults that were measured in the stock Redis broker: ours survives each, and stock does not.
+
+Each test runs the same scenario on both. The stock half is there so that nobody takes the hardened
+broker for superstition, and so that it can go when Dramatiq no longer needs it.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import dramatiq
+import pytest
+import redis
+from dramatiq.brokers.redis import RedisBroker
+
+from docmill_dev.processes import Processes
+from docmill_dev.stack import Stack
+from tests.integration.broker.conftest import Start
+
+Wait = Callable[..., None]
+Sender = Callable[[str], RedisBroker]
+KINDS = pytest.mark.parametrize("kind", ["hardened", "stock"])
+#: How long the stock broker is given to do what it does not do.
+NEVER_SECONDS = 8
+
+
+def lines(events: Path) -> list[str]:
+    return events.read_text().splitlines()
+
+
+def happens(wait: Wait, condition: Callable[[], object], timeout: float) -> bool:
+    """Whether it does within ``timeout`` seconds."""
+    try:
+        wait(condition, timeout=timeout)
+    except AssertionError:
+        return False
+    return True
+
+
+def send(broker: RedisBroker, actor: str, *args: object, delay: int | None = None) -> None:
+    broker.get_actor(actor).send_with_options(args=args, delay=delay)
+
+
+@KINDS
+def test_a_retry_while_redis_is_down_is_not_lost(
+    kind: str,
+    valkey: Stack,
+    sender: Sender,
+    start: Start,
+    events: Path,
+    tmp_path: Path,
+    eventually: Wait,
+) -> None:
+    start("worker", kind)
+    go = tmp_path / "go"
+    send(sender(kind), "fail_once", "x", str(go))
+    eventually(lambda: lines(events) == ["run x"])
+
+    valkey.valkey.stop()
+    go.touch()  # the job raises now, and its retry cannot be enqueued
+    wait_a_moment(eventually)
+    valkey.valkey.start()
+
+    timeout = 30 if kind == "hardened" else NEVER_SECONDS
+    survived = happens(eventually, lambda: "done x" in lines(events), timeout)
+    assert survived == (kind == "hardened")
+
+
+@KINDS
+def test_delayed_messages_survive_a_restart_of_redis(
+    kind: str,
+    valkey: Stack,
+    url: str,
+    sender: Sender,
+    start: Start,
+    events: Path,
+    eventually: Wait,
+) -> None:
+    start("worker", kind)
+    send(sender(kind), "note", "x", delay=2_500)
+    client = redis.Redis.from_url(url)
+    eventually(lambda: held(client, "default.DQ") == 1, what="the worker holds it until it is due")
+    valkey.valkey.restart()
+
+    timeout = 30 if kind == "hardened" else NEVER_SECONDS
+    survived = happens(eventually, lambda: lines(events) == ["x"], timeout)
+    assert survived == (kind == "hardened")
+
+
+@KINDS
+def test_delayed_messages_that_fall_due_while_redis_is_down(
+    kind: str, valkey: Stack, url: str, sender: Sender, start: Start, events: Path, eventually: Wait
+) -> None:
+    start("worker", kind)
+    broker = sender(kind)
+    send(broker, "note", "x", delay=1_500)
+    client = redis.Redis.from_url(url)
+    eventually(lambda: held(client, "default.DQ") == 1)
+    valkey.valkey.stop()
+    wait_a_moment(eventually, seconds=2.5)
+    valkey.valkey.start()
+    send(broker, "note", "y", delay=500)
+
+    timeout = 30 if kind == "hardened" else NEVER_SECONDS
+    survived = happens(eventually, lambda: sorted(lines(events)) == ["x", "y"], timeout)
+    assert survived == (kind == "hardened")
+
+
+@KINDS
+def test_messages_whose_fetch_was_answered_into_the_void(
+    kind: str, url: str, sender: Sender, start: Start, events: Path, eventually: Wait
+) -> None:
+    broker = sender(kind)
+    for name in "abc":
+        send(broker, "note", name)
+    # Another client fetches in the worker's name: to Redis, an answer that never arrived.
+    worker_id = lost_fetch(kind, broker, 3)
+    client = redis.Redis.from_url(url)
+    assert client.scard(f"dramatiq:__acks__.{worker_id}.default") == 3
+    broker.broker_id = worker_id
+    worker = in_this_process(broker)
+    try:
+        timeout = 30 if kind == "hardened" else NEVER_SECONDS
+        survived = happens(eventually, lambda: sorted(lines(events)) == ["a", "b", "c"], timeout)
+    finally:
+        worker.stop()
+    assert survived == (kind == "hardened")
+
+
+@KINDS
+def test_an_idle_survivor_takes_over_from_a_killed_worker(
+    kind: str,
+    processes: Processes,
+    url: str,
+    sender: Sender,
+    start: Start,
+    events: Path,
+    eventually: Wait,
+) -> None:
+    """Stock looks for dead workers at one command in a thousand; this is the usual case, in which
+    it does not within a test's patience."""
+    never = 0
+    start("victim", kind, heartbeat_timeout=2_000, maintenance_chance=never)
+    send(sender(kind), "slow", "x", 600)
+    eventually(lambda: lines(events) == ["begin x"])
+    processes.kill("victim")
+    start("survivor", kind, heartbeat_timeout=2_000, maintenance_chance=never)
+
+    timeout = 15 if kind == "hardened" else NEVER_SECONDS
+    survived = happens(eventually, lambda: lines(events) == ["begin x"] * 2, timeout)
+    processes.kill("survivor")
+    assert survived == (kind == "hardened")
+
+
+@KINDS
+def test_a_clock_that_is_ahead_steals_nothing(
+    kind: str, sender: Sender, start: Start, events: Path, eventually: Wait
+) -> None:
+    always = 1_000_000
+    start("runner", kind, maintenance_chance=always)
+    send(sender(kind), "slow", "x", 5)
+    eventually(lambda: lines(events) == ["begin x"])
+    start("ahead", kind, ahead=90, maintenance_chance=always)
+    eventually(lambda: "end x" in lines(events), timeout=30)
+    assert (
+        lines(events) == ["begin x", "end x"]
+        if kind == "hardened"
+        else "begin x" in lines(events)[1:]
+    )
+
+
+@KINDS
+def test_a_worker_that_ends_holds_nothing_hostage(
+    kind: str,
+    processes: Processes,
+    url: str,
+    sender: Sender,
+    start: Start,
+    events: Path,
+    eventually: Wait,
+) -> None:
+    dying = start("dying", kind)
+    broker = sender(kind)
+    send(broker, "slow", "x", 8)
+    eventually(lambda: lines(events) == ["begin x"])
+    send(broker, "note", "before")  # stock prefetches it behind the long job
+    wait_a_moment(eventually)
+    dying.send(15)
+    wait_a_moment(eventually)
+    for name in ("1", "2"):
+        send(broker, "note", name)
+    wait_a_moment(eventually)
+    start("other", kind)
+    eventually(lambda: len(lines(events)) >= 5, timeout=30)
+
+    served_meanwhile = set(lines(events)[1 : lines(events).index("end x")])
+    if kind == "hardened":
+        assert served_meanwhile == {"before", "1", "2"}
+    else:
+        assert served_meanwhile != {"before", "1", "2"}
+
+
+@KINDS
+def test_a_message_that_kills_its_worker_becomes_a_dead_letter(
+    kind: str,
+    processes: Processes,
+    url: str,
+    sender: Sender,
+    start: Start,
+    events: Path,
+    eventually: Wait,
+) -> None:
+    client = redis.Redis.from_url(url)
+    send(sender(kind), "suicide", "x")
+    for life in range(1, 7):
+        start(
+            f"life-{life}", kind, heartbeat_timeout=500, maintenance_chance=1_000_000, wait=False
+        )
+        eventually(
+            lambda life=life: len(lines(events)) == life or client.zcard("dramatiq:default.XQ"),
+            timeout=30,
+        )
+        if client.zcard("dramatiq:default.XQ"):
+            break
+    killed = len(lines(events))
+    if kind == "hardened":
+        assert killed == 5
+        assert client.hlen("dramatiq:default.XQ.msgs") == 1
+    else:
+        assert killed == 6
+        assert client.hlen("dramatiq:default.XQ.msgs") == 0
+
+
+def test_a_message_that_cannot_be_read_becomes_a_dead_letter(
+    url: str, sender: Sender, start: Start, events: Path, eventually: Wait
+) -> None:
+    client = redis.Redis.from_url(url)
+    client.hset("dramatiq:default.msgs", "bad", b"{not json")
+    client.rpush("dramatiq:default", "bad")
+    start("worker", "hardened")
+    send(sender("hardened"), "note", "x")
+    eventually(lambda: lines(events) == ["x"])
+    assert client.hget("dramatiq:default.XQ.msgs", "bad") == b"{not json"
+    eventually(lambda: client.hlen("dramatiq:default.msgs") == 0)
+
+
+def test_an_actor_that_nobody_knows_becomes_a_dead_letter(
+    url: str, sender: Sender, start: Start, eventually: Wait
+) -> None:
+    from dramatiq import Message
+
+    broker = sender("hardened")
+    broker.enqueue(
+        Message(queue_name="default", actor_name="of_tomorrow", args=(), kwargs={}, options={})
+    )
+    start("worker", "hardened")
+    client = redis.Redis.from_url(url)
+    eventually(lambda: client.zcard("dramatiq:default.XQ") == 1)
+
+
+def held(client: redis.Redis, queue: str) -> int:
+    """How many messages of a queue workers hold."""
+    return sum(client.scard(key) for key in client.keys(f"dramatiq:__acks__.*.{queue}"))
+
+
+def lost_fetch(kind: str, broker: RedisBroker, count: int) -> str:
+    """Fetch and forget; return the id of the worker that Redis thinks has the messages."""
+    if kind == "hardened":
+        broker.script("fetch", "default", broker.broker_id, count, 60_000, 60_000, 0, "default")  # type: ignore[attr-defined]
+    else:
+        broker.do_fetch("default", count)
+    return str(broker.broker_id)
+
+
+def in_this_process(broker: RedisBroker) -> dramatiq.Worker:
+    """A worker thread on this broker."""
+    worker = dramatiq.Worker(broker, worker_threads=1, worker_timeout=100)
+    worker.start()
+    return worker
+
+
+def wait_a_moment(wait: Wait, seconds: float = 1.0) -> None:
+    """Let a thing happen that cannot be seen from outside, such as a failed call."""
+    started = time.monotonic()
+    wait(lambda: time.monotonic() - started > seconds)
