@@ -16,6 +16,7 @@ import dramatiq
 import redis
 from dramatiq.brokers import redis as redis_module
 from dramatiq.brokers.redis import RedisBroker
+from dramatiq.common import current_millis
 from dramatiq.middleware import Retries
 
 from docmill_shared.broker import HardenedRedisBroker
@@ -27,7 +28,7 @@ def make_broker(
 ) -> RedisBroker:
     """A broker of this kind, with the client that the services use or Dramatiq's own."""
     if kind == "stock":
-        return RedisBroker(
+        return RedisBroker(  # type: ignore[no-untyped-call]
             url=url, heartbeat_timeout=heartbeat_timeout, maintenance_chance=maintenance_chance
         )
     client = redis.Redis.from_url(url, socket_connect_timeout=2, socket_timeout=5)
@@ -74,8 +75,8 @@ def main() -> None:
     """Consume until SIGTERM."""
     kind, url, events, heartbeat_timeout, ahead, maintenance_chance = sys.argv[1:]
     if float(ahead):
-        clock = redis_module.current_millis
-        redis_module.current_millis = lambda: clock() + int(float(ahead) * 1000)
+        shift = int(float(ahead) * 1000)
+        redis_module.__dict__["current_millis"] = lambda: current_millis() + shift
     broker = make_broker(
         kind,
         url,

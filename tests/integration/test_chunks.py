@@ -1,8 +1,10 @@
 """What the binary COPY stores is what was given."""
 
 from pathlib import Path
+from uuid import UUID
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Engine
 
 from docmill_shared import chunks
@@ -19,12 +21,13 @@ PASSAGES = [
 ]
 
 
-def vectors(count: int, seed: int = 0) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":
+def vectors(count: int, seed: int = 0) -> NDArray[np.float32]:
     values = np.random.default_rng(seed).normal(size=(count, 768)).astype(np.float32)
-    return values / np.linalg.norm(values, axis=1, keepdims=True)
+    unit: NDArray[np.float32] = values / np.linalg.norm(values, axis=1, keepdims=True)
+    return unit
 
 
-def some_file(engine: Engine) -> tuple[Owner, "chunks.UUID"]:
+def some_file(engine: Engine) -> tuple[Owner, UUID]:
     owner = new_owner(engine, None)  # type: ignore[arg-type]
     return owner, owner.reserve("a.txt", 1)
 

@@ -1,10 +1,10 @@
 """The embedding cache: found by the exact text, kept apart by model and task."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import Connection, Engine, func, select, update
 
 from docmill_shared import embedding_cache
 from docmill_shared.schema import CachedEmbedding
@@ -61,16 +61,14 @@ def test_a_use_is_noted_once_a_day(engine: Engine) -> None:
             .where(CachedEmbedding.text_sha256 == old)
             .values(last_used_at=func.now() - timedelta(days=2))
         )
-        before = dict(used(connection))
+        before = used(connection)
     with engine.begin() as connection:
         embedding_cache.look_up(connection, **KEY, digests=[fresh, old])
-        after = dict(used(connection))
+        after = used(connection)
     assert after[fresh] == before[fresh]
     assert after[old] - before[old] > timedelta(days=1)
 
 
-def used(connection: object) -> list[tuple[bytes, object]]:
-    rows = connection.execute(  # type: ignore[attr-defined]
-        select(CachedEmbedding.text_sha256, CachedEmbedding.last_used_at)
-    )
-    return [tuple(row) for row in rows]
+def used(connection: Connection) -> dict[bytes, datetime]:
+    rows = connection.execute(select(CachedEmbedding.text_sha256, CachedEmbedding.last_used_at))
+    return {row.text_sha256: row.last_used_at for row in rows}

@@ -213,9 +213,7 @@ def test_a_message_that_kills_its_worker_becomes_a_dead_letter(
     client = redis.Redis.from_url(url)
     send(sender(kind), "suicide", "x")
     for life in range(1, 7):
-        start(
-            f"life-{life}", kind, heartbeat_timeout=500, maintenance_chance=1_000_000, wait=False
-        )
+        start(f"life-{life}", kind, heartbeat_timeout=500, maintenance_chance=1_000_000, wait=False)
         eventually(
             lambda life=life: len(lines(events)) == life or client.zcard("dramatiq:default.XQ"),
             timeout=30,
@@ -266,7 +264,7 @@ def held(client: redis.Redis, queue: str) -> int:
 def lost_fetch(kind: str, broker: RedisBroker, count: int) -> str:
     """Fetch and forget; return the id of the worker that Redis thinks has the messages."""
     if kind == "hardened":
-        broker.script("fetch", "default", broker.broker_id, count, 60_000, 60_000, 0, "default")  # type: ignore[attr-defined]
+        broker.script("fetch", "default", broker.broker_id, count, 60_000, 60_000, 0, "default")
     else:
         broker.do_fetch("default", count)
     return str(broker.broker_id)

@@ -1,11 +1,12 @@
 """Claims, leases and fencing, at the database's own clock."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import func, update
+from sqlalchemy import Connection, func, update
 
 from docmill_ingest.leases import LeaseKeeper
 from docmill_ingest.resources import Resources
@@ -37,6 +38,13 @@ def take_over(owner: Owner, file_id: UUID) -> None:
         connection.execute(update(File).where(File.id == file_id).values(lease_token=uuid4()))
 
 
+def expiry(owner: Owner, file_id: UUID) -> datetime:
+    file = owner.file(file_id)
+    assert file is not None
+    moment: datetime = file.lease_expires_at
+    return moment
+
+
 def test_of_many_claims_at_once_one_succeeds(owner: Owner, queued: UUID) -> None:
     with ThreadPoolExecutor(5) as pool:
         results = list(pool.map(lambda _: claim(owner, queued), range(20)))
@@ -49,52 +57,45 @@ def test_a_worker_without_its_lease_can_write_nothing(owner: Owner, queued: UUID
     take_over(owner, queued)
     before = owner.file(queued)
 
-    def attempts() -> list[object]:
-        return [
-            lambda c: claims.complete(c, stale, sha256=b"x", page_count=1, chunk_count=1),
-            lambda c: claims.mark_duplicate(c, stale, b"x", queued),
-            lambda c: claims.fail(c, stale, FailureReason.CORRUPT, "no"),
-            lambda c: claims.retry_later(c, stale, LEASE, counts_as_attempt=True),
-            lambda c: claims.forget(c, stale),
-            lambda c: claims.report_progress(
-                c, stale, stage="embed", page_count=1, pages_done=1, chunks_done=1
-            ),
-        ]
-
-    for attempt in attempts():
+    attempts: list[Callable[[Connection], object]] = [
+        lambda c: claims.complete(c, stale, sha256=b"x", page_count=1, chunk_count=1),
+        lambda c: claims.mark_duplicate(c, stale, b"x", queued),
+        lambda c: claims.fail(c, stale, FailureReason.CORRUPT, "no"),
+        lambda c: claims.retry_later(c, stale, LEASE, counts_as_attempt=True),
+        lambda c: claims.forget(c, stale),
+        lambda c: claims.report_progress(
+            c, stale, stage="embed", page_count=1, pages_done=1, chunks_done=1
+        ),
+    ]
+    for attempt in attempts:
         with owner.engine.begin() as connection, pytest.raises(LeaseLost):
-            attempt(connection)  # type: ignore[operator]
+            attempt(connection)
     assert owner.file(queued) == before
 
 
 def test_the_keeper_renews_in_the_background(
-    resources: Resources, owner: Owner, queued: UUID, eventually: object
+    resources: Resources, owner: Owner, queued: UUID, eventually: Callable[..., None]
 ) -> None:
     keeper = LeaseKeeper(resources.engine, timedelta(seconds=1))
     with owner.engine.begin() as connection:
         held = claims.claim(connection, queued, timedelta(seconds=1))
     assert held is not None
-    first = owner.file(queued)
+    first = expiry(owner, queued)
     with keeper.hold(held) as lease:
-        eventually(  # type: ignore[operator]
-            lambda: (
-                owner.file(queued).lease_expires_at  # type: ignore[union-attr]
-                > first.lease_expires_at + timedelta(seconds=1)
-            )  # type: ignore[union-attr]
-        )
+        eventually(lambda: expiry(owner, queued) > first + timedelta(seconds=1))
         lease.check()
     keeper.close()
 
 
 def test_the_keeper_notices_a_lost_lease(
-    resources: Resources, owner: Owner, queued: UUID, eventually: object
+    resources: Resources, owner: Owner, queued: UUID, eventually: Callable[..., None]
 ) -> None:
     keeper = LeaseKeeper(resources.engine, timedelta(seconds=0.5))
     held = claim(owner, queued)
     assert held is not None
     with keeper.hold(held) as lease:
         take_over(owner, queued)
-        eventually(lambda: lease.lost)  # type: ignore[operator]
+        eventually(lambda: lease.lost)
         with pytest.raises(LeaseLost):
             lease.check()
     keeper.close()

@@ -1,6 +1,7 @@
 """The pipeline on real Postgres and S3: what a file becomes, and what it leaves behind."""
 
 import threading
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -10,7 +11,7 @@ from sqlalchemy import update
 
 from docmill_ingest.pipeline import ingest
 from docmill_ingest.resources import Resources
-from docmill_ingest.stages import store
+from docmill_shared import chunks
 from docmill_shared.chunks import chunk_id
 from docmill_shared.errors import ObjectMissing
 from docmill_shared.schema import File
@@ -36,16 +37,16 @@ def test_a_text_becomes_passages_with_their_place(resources: Resources, owner: O
     file = owner.file(file_id)
     assert file is not None
     assert (file.status, file.lease_token, file.stage) == ("COMPLETED", None, None)
-    chunks = owner.chunks(file_id)
-    assert file.chunk_count == len(chunks) > 20
-    assert [chunk["ordinal"] for chunk in chunks] == list(range(len(chunks)))
-    for chunk in chunks:
+    stored = owner.chunks(file_id)
+    assert file.chunk_count == len(stored) > 20
+    assert [chunk["ordinal"] for chunk in stored] == list(range(len(stored)))
+    for chunk in stored:
         assert chunk["id"] == chunk_id(file_id, chunk["ordinal"], chunk["text"])
         assert (chunk["owner_id"], chunk["visibility"]) == (owner.id, "private")
         assert chunk["char_end"] - chunk["char_start"] == len(chunk["text"])
         assert chunk["token_count"] > 0
         assert abs(np.linalg.norm(chunk["embedding"]) - 1) < 1e-2
-    assert "reading31" in chunks[0]["text"]
+    assert "reading31" in stored[0]["text"]
 
 
 def test_the_stored_vector_is_the_embedders(resources: Resources, owner: Owner) -> None:
@@ -208,13 +209,13 @@ def test_nothing_is_left_of_a_copy_that_fails(
         raise ConnectionResetError("the network went away in the middle of the transaction")
 
     with monkeypatch.context() as patched:
-        original = store.chunks.replace
+        original = chunks.replace
 
-        def store_then_break_off(*args: object) -> None:
-            original(*args)  # type: ignore[arg-type]
+        def store_then_break_off(*args: Any) -> None:
+            original(*args)
             break_off()
 
-        patched.setattr(store.chunks, "replace", store_then_break_off)
+        patched.setattr(chunks, "replace", store_then_break_off)
         ingest(file_id, resources)
     file = owner.file(file_id)
     assert file is not None

@@ -48,8 +48,6 @@ def sent_file_ids(resources: Resources) -> list[str]:
     from dramatiq import Message
 
     client = resources.broker.client
-    ids = client.lrange("dramatiq:ingest", 0, -1)
-    return [
-        str(Message.decode(client.hget("dramatiq:ingest.msgs", each)).kwargs["file_id"])
-        for each in ids
-    ]
+    messages: dict[bytes, bytes] = client.hgetall("dramatiq:ingest.msgs")
+    order: list[bytes] = client.lrange("dramatiq:ingest", 0, -1)
+    return [str(Message.decode(messages[each]).kwargs["file_id"]) for each in order]
