@@ -1,6 +1,7 @@
 """The janitor's resources on the real servers."""
 
 from collections.abc import Callable, Iterator
+from typing import cast
 from unittest import mock
 
 import pytest
@@ -48,6 +49,6 @@ def sent_file_ids(resources: Resources) -> list[str]:
     from dramatiq import Message
 
     client = resources.broker.client
-    messages: dict[bytes, bytes] = client.hgetall("dramatiq:ingest.msgs")
-    order: list[bytes] = client.lrange("dramatiq:ingest", 0, -1)
+    messages = cast("dict[bytes, bytes]", client.hgetall("dramatiq:ingest.msgs"))
+    order = cast("list[bytes]", client.lrange("dramatiq:ingest", 0, -1))
     return [str(Message.decode(messages[each]).kwargs["file_id"]) for each in order]
