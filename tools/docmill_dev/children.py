@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from docmill_dev.guardian import GRACE
 
@@ -104,7 +104,9 @@ class Child:
         """Send a signal to the process alone; nothing happens if it has exited."""
         with self._lock:
             if self._popen.returncode is None:
-                os.kill(self.pid, number)
+                # Somebody else may have waited for it, and then nobody knows how it exited.
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self.pid, number)
 
     def end(self, number: int = signal.SIGTERM, timeout: float = 10.0) -> None:
         """Ask the process to end; after ``timeout`` seconds kill it. Nothing of it is left."""
