@@ -18,6 +18,8 @@ from dramatiq.brokers import redis as redis_module
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.common import current_millis
 from dramatiq.middleware import Retries
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from docmill_shared.broker import HardenedRedisBroker
 from docmill_shared.broker.handover import HandOverOnShutdown, PrefetchWhatRuns
@@ -26,12 +28,16 @@ from docmill_shared.broker.handover import HandOverOnShutdown, PrefetchWhatRuns
 def make_broker(
     kind: str, url: str, *, heartbeat_timeout: int = 15_000, maintenance_chance: int = 1_000
 ) -> RedisBroker:
-    """A broker of this kind, with the client that the services use or Dramatiq's own."""
+    """A broker of this kind, both with the same client: one that gives up quickly."""
+    client = redis.Redis.from_url(
+        url, socket_connect_timeout=2, socket_timeout=5, retry=Retry(NoBackoff(), 0)
+    )
     if kind == "stock":
         return RedisBroker(  # type: ignore[no-untyped-call]
-            url=url, heartbeat_timeout=heartbeat_timeout, maintenance_chance=maintenance_chance
+            client=client,
+            heartbeat_timeout=heartbeat_timeout,
+            maintenance_chance=maintenance_chance,
         )
-    client = redis.Redis.from_url(url, socket_connect_timeout=2, socket_timeout=5)
     return HardenedRedisBroker(
         client=client,
         middleware=[Retries(max_retries=3), PrefetchWhatRuns(), HandOverOnShutdown()],

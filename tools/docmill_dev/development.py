@@ -148,8 +148,8 @@ class Development:
             "scheduler": (*_PYTHON, "docmill_janitor.scheduler"),
             "janitor": (*_DRAMATIQ, "docmill_janitor.worker", *workers),
         }
-        # Of a worker there is no better sign; what it is sent before that waits in its queue.
-        lines = {"ingest": "is booting up", "scheduler": "schedule runs", "janitor": "booting up"}
+        ready = "ready for messages"
+        lines = {"ingest": ready, "scheduler": "the schedule runs", "janitor": ready}
         for name in PROCESSES:
             self.processes.start(
                 name,

@@ -86,7 +86,11 @@ def of_file(
 
 
 def search(connection: Connection, question: Question) -> list[Row[Any]]:
-    """The best passages, best first, with ``score`` and ``similarity`` (None without a vector)."""
+    """The best passages, best first, with ``score`` and ``similarity`` (None without a vector).
+
+    ``score`` is the sum of reciprocal ranks as a part of the best possible: 1 for a passage that
+    comes first by meaning and by words.
+    """
     statement, parameters = search_statement(question)
     return list(connection.execute(statement, parameters))
 
@@ -105,7 +109,10 @@ def search_statement(question: Question) -> tuple[TextClause, dict[str, Any]]:
         parameters["words"] = question.words
     if question.file_ids is not None:
         parameters["file_ids"] = list(question.file_ids)
-    return text(_FUSED.format(legs=" union all ".join(legs), similarity=similarity)), parameters
+    statement = _FUSED.format(
+        legs=" union all ".join(legs), best=len(legs) / (RRF_K + 1), similarity=similarity
+    )
+    return text(statement), parameters
 
 
 _VECTOR = f"cast(:vector as halfvec({DIMENSIONS}))"
@@ -113,7 +120,7 @@ _VECTOR = f"cast(:vector as halfvec({DIMENSIONS}))"
 _FUSED = f"""
 with legs as materialized ({{legs}}),
 fused as (
-    select id, sum(1.0 / ({RRF_K} + place))::float8 as score, min(leg) as leg
+    select id, sum(1.0 / ({RRF_K} + place))::float8 / {{best}} as score, min(leg) as leg
     from legs group by id order by score desc, leg, id limit :limit
 )
 select c.id, c.file_id, f.name as file_name, c.page_start, c.page_end, c.heading_path, c.text,

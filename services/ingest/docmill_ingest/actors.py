@@ -9,6 +9,7 @@ from sqlalchemy.exc import OperationalError
 from docmill_ingest.pipeline import ingest
 from docmill_ingest.resources import Resources
 from docmill_shared.broker import HardenedRedisBroker
+from docmill_shared.errors import TransientError
 from docmill_shared.messages import IngestFile
 from docmill_shared.observability import get_logger
 
@@ -41,6 +42,13 @@ class _Lifecycle(Middleware):
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
+
+    def after_worker_thread_boot(self, broker: dramatiq.Broker, thread: object) -> None:
+        try:
+            self._resources.warm_up()
+        except TransientError as error:
+            # The first file tries again, and says so in its row.
+            _log.warning("could not warm up", error=str(error))
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         self._resources.leases.end_within(self._resources.settings.shutdown_grace_seconds)

@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from docmill_ingest.extraction import Extractor
 from docmill_ingest.leases import LeaseKeeper
 from docmill_ingest.settings import IngestSettings
+from docmill_shared import media_types
 from docmill_shared.database import create_engine
 from docmill_shared.embedding import Embedder, build_embedder
 from docmill_shared.objects import ObjectStore, S3ObjectStore
@@ -55,10 +56,18 @@ class Resources:
                 limits=self.settings.limits,
                 ocr=self.image_reader is None,
                 work_directory=self.settings.work_directory or Path(tempfile.gettempdir()),
+                ocr_threads=self.settings.extraction_ocr_threads,
             )
             self._of_thread.extractor = extractor
             self._extractors.append(extractor)
         return extractor
+
+    def warm_up(self) -> None:
+        """Load, in this thread, what the first file would otherwise wait for; OCR not included."""
+        self.extractor.warm_up(media_types.PDF, media_types.DOCX)
+        self.encoding.encode_ordinary("warm")
+        if self.embeddings_are_free:
+            self.embedder.embed_documents(["warm"])
 
     def close(self) -> None:
         """End children and threads and give connections back."""

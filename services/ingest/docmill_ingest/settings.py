@@ -65,6 +65,9 @@ class IngestSettings(ServiceSettings, ProviderSettings):
     extraction_scanned_page_seconds: float = Field(
         20.0, ge=0, description="What each page read by OCR adds to EXTRACTION_SECONDS."
     )
+    extraction_ocr_threads: int = Field(
+        2, ge=1, le=64, description="Cores that OCR of one page may use."
+    )
     extraction_characters: int = Field(
         200_000_000, ge=1_000, description="Most characters of text of one file."
     )

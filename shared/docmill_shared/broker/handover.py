@@ -1,4 +1,4 @@
-"""What a worker does with messages that it will not get round to."""
+"""How a worker takes messages, and what it does with those that it will not get round to."""
 
 import contextlib
 from queue import Empty
@@ -7,6 +7,9 @@ from dramatiq import Broker, Middleware, Worker
 from dramatiq.errors import BrokerConnectionError
 
 from docmill_shared.broker.redis_broker import HardenedRedisBroker
+from docmill_shared.observability import get_logger
+
+_log = get_logger(__name__)
 
 
 class PrefetchWhatRuns(Middleware):
@@ -19,6 +22,13 @@ class PrefetchWhatRuns(Middleware):
     def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
         """Called by Dramatiq before its consumers start."""
         worker.queue_prefetch = worker.worker_threads
+        # How often an idle thread looks whether it must end; messages wake it anyway.
+        worker.worker_timeout = 200
+
+    def after_worker_boot(self, broker: Broker, worker: Worker) -> None:
+        """Called by Dramatiq once its threads run."""
+        queues = sorted(broker.get_declared_queues())
+        _log.info("ready for messages", queues=queues, threads=worker.worker_threads)
 
 
 class HandOverOnShutdown(Middleware):

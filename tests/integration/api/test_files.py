@@ -272,9 +272,11 @@ def test_a_failed_file_shows_why_and_is_retried(api: Api, account: Account) -> N
     # Given a file that failed
     file_id = account.confirmed()
     api.resources.broker.client.flushdb()
+    api.set_file(file_id, status=FileStatus.PROCESSING, lease_token=uuid4())
     api.set_file(
         file_id,
         status=FileStatus.FAILED,
+        lease_token=None,
         failure_reason=FailureReason.RETRIES_EXHAUSTED,
         failure_detail="Three attempts failed.",
         attempt=3,

@@ -29,9 +29,13 @@ def run(work: Work, resources: Resources) -> None:
         )
     media_type = sniff(work.path, declared)
     work.progress.stage = "extract"
-    pieces = _counted(
-        resources.extractor.extract(work.path, media_type, should_stop=work.lease.check), work
-    )
+
+    def watch() -> None:
+        """Called several times a second, also while a page is being read for a long time."""
+        work.lease.check()
+        work.progress.report(resources.engine)
+
+    pieces = _counted(resources.extractor.extract(work.path, media_type, should_stop=watch), work)
     work.blocks = _with_text(pieces, resources)
 
 
