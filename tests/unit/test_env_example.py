@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from docmill_dev.cli import app
 from typer.testing import CliRunner
 
+from docmill_dev.cli import app
 from tests.settings_fields import fields
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"

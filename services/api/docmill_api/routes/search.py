@@ -58,7 +58,9 @@ class Result(BaseModel):
     page_end: int | None
     heading_path: list[str]
     text: str
-    score: float = Field(description="For order only: by reciprocal rank, higher is better.")
+    score: float = Field(
+        description="From 0 to 1: by reciprocal rank; 1 is first by meaning and by words."
+    )
     similarity: float | None = Field(
         description="The cosine of query and passage; null where the search had no meaning to go by"
     )
