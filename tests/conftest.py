@@ -3,7 +3,7 @@
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from uuid import uuid4
 
@@ -68,7 +68,7 @@ def service_environment(stack: Stack, database_url: str) -> dict[str, str]:
     """The environment of a service process: the module's database, a Redis database of its own."""
     environment = stack.environment()
     return {
-        **_without_docmill(os.environ),
+        **without_docmill(os.environ),
         **environment,
         "DATABASE_URL": database_url,
         "JWT_SECRET": SECRET,
@@ -91,7 +91,7 @@ def eventually() -> Callable[..., None]:
     return wait
 
 
-def _without_docmill(environ: os._Environ[str]) -> dict[str, str]:
+def without_docmill(environ: Mapping[str, str]) -> dict[str, str]:
     """The caller's environment without any setting of docmill's."""
     from tests.settings_fields import variables
 

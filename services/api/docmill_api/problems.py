@@ -118,7 +118,7 @@ def _validation_failed(errors: list[FieldProblem]) -> Problem:
     detail = "; ".join(
         f"{each.field}: {each.message}" if each.field else each.message for each in errors
     )
-    return Problem(422, "validation_failed", detail, errors=errors)
+    return Problem(422, "validation_failed", f"The request is not valid: {detail}.", errors=errors)
 
 
 #: What Flask itself refuses; the others get the code of their status.
