@@ -23,8 +23,11 @@ from docmill_dev.answers import Chunk, File
 from docmill_dev.client import ApiError, Client
 from docmill_dev.corpus_manifest import Row
 from docmill_dev.development import Development
+from docmill_dev.file_lines import elided
 from docmill_dev.terminal import count, seconds
 
+#: What is left of 80 columns beside the others.
+_NAME = 23
 _LONGEST_SECONDS = 900.0
 
 
@@ -209,10 +212,10 @@ def _columns(
     table = Table.grid(padding=(0, 1), expand=True)
     table.style = style
     table.add_column(width=2, justify="right")
-    table.add_column(ratio=1, overflow="fold")
+    table.add_column(ratio=1, no_wrap=True)
     table.add_column(width=16, overflow="fold")
     table.add_column(width=16, overflow="fold")
     table.add_column(width=10)
     table.add_column(width=8, justify="right")
-    table.add_row(mark, name, expected, actual, phrase, took)
+    table.add_row(mark, elided(name, _NAME), expected, actual, phrase, took)
     return table

@@ -10,7 +10,7 @@ from rich.text import Text
 from docmill_dev.answers import File
 from docmill_dev.terminal import WIDTH, ago, count, seconds, size
 
-_NAME = 30
+_NAME = 28
 _LOOK = {
     "COMPLETED": ("✓", "green"),
     "DUPLICATE": ("=", "yellow"),
@@ -99,10 +99,10 @@ def _columns(
     table.add_column(width=10, no_wrap=True)
     if second or not first:
         table.add_column(width=9, justify="right", no_wrap=True)
-        table.add_column(width=12, justify="right", no_wrap=True)
+        table.add_column(width=14, justify="right", no_wrap=True)
         cells = [first, second]
     else:  # a reason or the like takes the room of both
-        table.add_column(width=22, no_wrap=True)
+        table.add_column(width=24, no_wrap=True)
         cells = [first]
     table.add_column(ratio=1, justify="right", no_wrap=True)
     table.add_row(mark, name, status, *cells, last)
