@@ -29,6 +29,8 @@ class Owner:
         size_bytes: int,
         media_type: str = "text/plain",
         visibility: Visibility = Visibility.PRIVATE,
+        *,
+        bulk: bool = False,
     ) -> UUID:
         """A PENDING file."""
         file_id = uuid4()
@@ -42,6 +44,7 @@ class Owner:
                 size_bytes=size_bytes,
                 visibility=visibility,
                 object_key=f"uploads/{self.id}/{file_id}",
+                bulk=bulk,
             )
         return file_id
 
@@ -53,9 +56,11 @@ class Owner:
             assert response.status == 200
 
     def confirm(self, file_id: UUID, *, sent: bool = False) -> None:
-        """PENDING to QUEUED."""
+        """PENDING to QUEUED; unless ``sent``, it is left to the dispatcher to send."""
         with self.engine.begin() as connection:
-            assert reservations.confirm(connection, file_id, self.id, sent=sent)
+            assert reservations.confirm(connection, file_id, self.id)
+            if not sent:
+                reservations.not_sent_after_all(connection, file_id)
 
     def upload(
         self,

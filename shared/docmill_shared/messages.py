@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import ClassVar, Self
 
 INGEST_QUEUE = "ingest"
+BULK_QUEUE = "ingest_bulk"
 JANITOR_QUEUE = "janitor"
 
 
@@ -36,6 +37,16 @@ class IngestFile(Message):
 
     actor: ClassVar[str] = "ingest_file"
     queue: ClassVar[str] = INGEST_QUEUE
+
+    file_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class IngestBulkFile(Message):
+    """The same for a file that can wait: one of many, or behind others of the same owner."""
+
+    actor: ClassVar[str] = "ingest_bulk_file"
+    queue: ClassVar[str] = BULK_QUEUE
 
     file_id: str
 

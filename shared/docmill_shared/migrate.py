@@ -14,6 +14,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, text
 
+from docmill_shared.database import autocommit
 from docmill_shared.errors import ConfigurationError
 from docmill_shared.settings import DatabaseSettings
 
@@ -31,7 +32,9 @@ def configuration(connection: Connection | None = None) -> Config:
 
 def upgrade(engine: Engine) -> None:
     """Run every migration that this database lacks."""
-    with engine.connect() as guard, engine.connect() as connection:
+    # The lock is the session's, not a transaction's: an open one would hold up every index that is
+    # built concurrently.
+    with autocommit(engine) as guard, engine.connect() as connection:
         guard.execute(text("select pg_advisory_lock(:key)"), {"key": ADVISORY_LOCK})
         connection.execute(text("set lock_timeout = '5s'"))
         connection.commit()

@@ -21,6 +21,7 @@ from sqlalchemy import (
     SmallInteger,
     Text,
     UniqueConstraint,
+    false,
     func,
 )
 from sqlalchemy import text as sql
@@ -110,6 +111,10 @@ class File(Base):
     attempt: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     #: Claims since the last orderly end of one: how often the file killed its worker.
     deliveries: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    #: One entry for each attempt that failed: ``{"at": ..., "error": ...}``.
+    attempts: Mapped[list[dict[str, str]]] = mapped_column(JSONB, server_default=sql("'[]'"))
+    #: Uploaded as one of many; files that somebody waits for go first.
+    bulk: Mapped[bool] = mapped_column(server_default=false())
     next_attempt_at: Mapped[datetime | None]
     #: When a message was last sent for it.
     sent_at: Mapped[datetime | None]
@@ -149,6 +154,18 @@ class File(Base):
             postgresql_where=sql("status = 'COMPLETED'"),
         ),
         Index("files_owner_newest", "owner_id", sql("created_at desc"), sql("id desc")),
+        Index(
+            "files_waiting",
+            "owner_id",
+            postgresql_where=sql("status in ('QUEUED', 'PROCESSING')"),
+        ),
+        Index(
+            "files_unsent",
+            "bulk",
+            "owner_id",
+            "next_attempt_at",
+            postgresql_where=sql("status = 'QUEUED' and sent_at is null"),
+        ),
         Index("files_due", "next_attempt_at", postgresql_where=sql("status = 'QUEUED'")),
         Index("files_leases", "lease_expires_at", postgresql_where=sql("status = 'PROCESSING'")),
         Index(

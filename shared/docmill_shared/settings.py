@@ -91,10 +91,10 @@ class ServiceSettings(DatabaseSettings):
         100 * 1024**2, ge=1, description="Largest file that may be reserved and ingested."
     )
     ingest_queue_cap: int = Field(
-        200,
+        16,
         ge=1,
-        description="Messages in the ingest queue above which further files wait in Postgres, "
-        "from where they are sent fairly, owner by owner.",
+        description="Messages in an ingest queue above which further files wait in Postgres, "
+        "from where they are sent fairly, owner by owner. At least twice the worker threads.",
     )
 
 
@@ -114,6 +114,14 @@ class ProviderSettings(EnvironmentSettings):
     gemini_timeout_seconds: float = Field(
         60.0, gt=0, le=600, description="Longest wait for one answer of the Gemini API."
     )
+
+    gemini_calls_per_minute: int | None = Field(
+        None, ge=1, description="Quota of calls that all pods keep together; none if not set."
+    )
+    gemini_texts_per_minute: int | None = Field(
+        None, ge=1, description="Quota of texts; some accounts are charged one request per text."
+    )
+    gemini_tokens_per_minute: int | None = Field(None, ge=1, description="Quota of tokens.")
 
     @property
     def provider(self) -> Literal["local", "gemini"]:

@@ -24,7 +24,7 @@ S = FileStatus
 #: Every legal step. In the test suite a trigger on the table refuses any other.
 TRANSITIONS: dict[FileStatus, frozenset[FileStatus]] = {
     S.PENDING: frozenset({S.QUEUED, S.DELETING}),
-    S.QUEUED: frozenset({S.PROCESSING, S.DELETING}),
+    S.QUEUED: frozenset({S.PROCESSING, S.FAILED, S.DELETING}),
     S.PROCESSING: frozenset({S.QUEUED, S.COMPLETED, S.DUPLICATE, S.FAILED, S.DELETING}),
     S.COMPLETED: frozenset({S.DELETING}),
     S.DUPLICATE: frozenset({S.DELETING}),
@@ -46,6 +46,7 @@ class Visibility(StrEnum):
 class FailureReason(StrEnum):
     """Why a file FAILED, for programs. The sentence beside it is for people."""
 
+    CANCELLED = "cancelled"
     CORRUPT = "corrupt"
     CRASHED_WORKER = "crashed_worker"
     EMBEDDING_REJECTED = "embedding_rejected"

@@ -19,5 +19,6 @@ def test_names_are_stable() -> None:
     """A message that waits during an upgrade carries these names. Change them nowhere."""
     assert {(kind.actor, kind.queue) for kind in Message.__subclasses__()} == {
         ("ingest_file", "ingest"),
+        ("ingest_bulk_file", "ingest_bulk"),
         ("run_job", "janitor"),
     }

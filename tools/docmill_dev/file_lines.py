@@ -10,7 +10,7 @@ from rich.text import Text
 from docmill_dev.answers import File
 from docmill_dev.terminal import WIDTH, ago, count, seconds, size
 
-_NAME = 28
+_NAME = 30
 _LOOK = {
     "COMPLETED": ("✓", "green"),
     "DUPLICATE": ("=", "yellow"),

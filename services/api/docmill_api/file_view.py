@@ -26,6 +26,13 @@ class Failure(BaseModel):
     detail: str = Field(description="For people: what is wrong and what to do.")
 
 
+class FailedAttempt(BaseModel):
+    """An attempt that ended in a fault that may pass, and what it was."""
+
+    at: datetime
+    error: str
+
+
 class FileView(BaseModel):
     """A file and all that is known of it."""
 
@@ -40,7 +47,9 @@ class FileView(BaseModel):
     failure: Failure | None = Field(description="Set while FAILED.")
     duplicate_of: UUID | None = Field(description="Of a DUPLICATE: your file with these bytes.")
     sha256: str | None = Field(description="Of the bytes, in hexadecimal, once they were read.")
-    attempt: int = Field(description="Attempts that ended in a fault that may pass.")
+    bulk: bool = Field(description="Whether it waits behind files that somebody waits for.")
+    attempt: int = Field(description="Attempts since it was queued that ended in such a fault.")
+    attempts: list[FailedAttempt] = Field(description="All of them, oldest first.")
     created_at: datetime
     queued_at: datetime | None
     started_at: datetime | None
@@ -71,7 +80,9 @@ class FileView(BaseModel):
             failure=failure,
             duplicate_of=row.duplicate_of,
             sha256=None if row.sha256 is None else bytes(row.sha256).hex(),
+            bulk=row.bulk,
             attempt=row.attempt,
+            attempts=[FailedAttempt.model_validate(each) for each in row.attempts],
             created_at=row.created_at,
             queued_at=row.queued_at,
             started_at=row.started_at,

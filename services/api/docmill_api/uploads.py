@@ -21,9 +21,9 @@ from docmill_shared.database import autocommit
 from docmill_shared.errors import ObjectMissing
 from docmill_shared.files import reservations
 from docmill_shared.media_types import MediaType
-from docmill_shared.messages import INGEST_QUEUE, IngestFile
+from docmill_shared.messages import IngestFile
 from docmill_shared.observability import get_logger
-from docmill_shared.states import FileStatus, Visibility
+from docmill_shared.states import FailureReason, FileStatus, Visibility
 
 #: What browsers and curl say of a file whose type they do not know: as good as nothing.
 _UNKNOWN_TYPE = "application/octet-stream"
@@ -48,6 +48,7 @@ def reserve(
     media_type: str | None,
     size_bytes: int,
     visibility: Visibility,
+    bulk: bool = False,
 ) -> Reservation:
     """Insert a PENDING file and presign its upload; a :class:`Problem` when it is refused.
 
@@ -77,6 +78,7 @@ def reserve(
             size_bytes=size_bytes,
             visibility=visibility,
             object_key=object_key,
+            bulk=bulk,
         )
     return Reservation(file, url, expires_at)
 
@@ -101,6 +103,8 @@ def retry(resources: Resources, owner_id: UUID, file_id: UUID) -> Row[Any]:
     """FAILED to QUEUED, as if confirmed anew; a :class:`Problem` in any other state."""
     file, queued = _queue(resources, file_id, owner_id, retried=True)
     if not queued:
+        if file.failure_reason == FailureReason.CANCELLED:
+            raise Problem(409, "not_failed", "A cancelled file is gone; upload it again.")
         raise Problem(409, "not_failed", f"Only a FAILED file is retried; this is {file.status}.")
     return file
 
@@ -152,25 +156,16 @@ def _queue(
 ) -> tuple[Row[Any], bool]:
     """Take the step to QUEUED and, if this call took it, send the message."""
     take = reservations.retry if retried else reservations.confirm
-    send_now = _queue_has_room(resources)
     with autocommit(resources.engine) as connection:
-        queued = take(connection, file_id, owner_id, sent=send_now)
+        queued = take(connection, file_id, owner_id)
         if queued is None:
             file = reservations.find(connection, file_id, owner_id)
             if file is None:
                 raise not_found()
             return file, False
-    if send_now:
+    if queued.sent_at is not None:
         _send(resources, file_id)
     return queued, True
-
-
-def _queue_has_room(resources: Resources) -> bool:
-    try:
-        depth = broker.depth(resources.broker, INGEST_QUEUE)
-    except QueueUnavailable:
-        return False
-    return depth < resources.settings.ingest_queue_cap
 
 
 def _send(resources: Resources, file_id: UUID) -> None:

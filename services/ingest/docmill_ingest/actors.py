@@ -1,4 +1,4 @@
-"""The actors of the ingest queue: rebuild the message, call one function."""
+"""The actors of the ingest queues: rebuild the message, call one function."""
 
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from docmill_ingest.pipeline import ingest
 from docmill_ingest.resources import Resources
 from docmill_shared.broker import HardenedRedisBroker
 from docmill_shared.errors import TransientError
-from docmill_shared.messages import IngestFile
+from docmill_shared.messages import IngestBulkFile, IngestFile
 from docmill_shared.observability import get_logger
 
 _log = get_logger(__name__)
@@ -19,13 +19,6 @@ _log = get_logger(__name__)
 def declare(broker: HardenedRedisBroker, resources: Resources) -> None:
     """Register the actors and what must happen when the process ends."""
 
-    # No retries by the queue: the file's row says when it is tried again.
-    @dramatiq.actor(
-        broker=broker,
-        actor_name=IngestFile.actor,
-        queue_name=IngestFile.queue,
-        max_retries=0,
-    )
     def ingest_file(**fields: object) -> None:
         message = IngestFile.from_fields(fields)
         try:
@@ -34,6 +27,16 @@ def declare(broker: HardenedRedisBroker, resources: Resources) -> None:
             # Not a dead letter: the file stays due, or its lease runs out, in the database.
             _log.warning("the database is away, the file waits", file_id=message.file_id)
 
+    for kind, priority in ((IngestFile, 0), (IngestBulkFile, 10)):
+        # Of what a worker has fetched from both queues, it takes the smaller number first. No
+        # retries by the queue: the file's row says when it is tried again.
+        dramatiq.actor(
+            broker=broker,
+            actor_name=kind.actor,
+            queue_name=kind.queue,
+            priority=priority,
+            max_retries=0,
+        )(ingest_file)
     broker.add_middleware(_Lifecycle(resources))
 
 

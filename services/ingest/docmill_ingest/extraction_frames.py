@@ -20,6 +20,9 @@ Message = Mapping[str, object]
 #: Larger than any honest frame: blocks are cut at :data:`extractors.MAX_BLOCK_CHARACTERS`, and
 #: JSON spends at most six bytes on a character of one.
 MAX_FRAME_BYTES = 1024**2
+#: What is longer is no heading, whatever its style says. Every passage below a heading carries
+#: it, so one of 100,000 characters would multiply a file by a hundred.
+MAX_HEADING_CHARACTERS = 500
 _LENGTH = struct.Struct(">I")
 _MAX_PAGE = 10_000_000
 _IMAGE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\.(?:jpg|png)")
@@ -102,7 +105,9 @@ def piece_from_message(message: Message) -> Piece | None:
     """
     match message:
         case {"kind": "block", "text": str(text), "page": page, "level": int(level)} if (
-            0 <= level <= 9 and "\0" not in text
+            0 <= level <= 9
+            and "\0" not in text
+            and (level == 0 or len(text) <= MAX_HEADING_CHARACTERS)
         ):
             return Block(text, _page(page), level)
         case {"kind": "pages", "total": int(total)} if 0 <= total <= _MAX_PAGE:

@@ -4,6 +4,8 @@ import random
 from datetime import timedelta
 from uuid import UUID
 
+from sqlalchemy.exc import OperationalError
+
 from docmill_ingest.leases import ShuttingDown
 from docmill_ingest.resources import Resources
 from docmill_shared.database import autocommit
@@ -19,7 +21,7 @@ from docmill_shared.errors import (
 from docmill_shared.files import claims
 from docmill_shared.files.claims import Claim
 from docmill_shared.observability import get_logger
-from docmill_shared.states import FailureReason
+from docmill_shared.states import FailureReason, FileStatus
 
 _log = get_logger(__name__)
 
@@ -39,37 +41,39 @@ class Duplicate(DocmillError):
         self.sha256 = sha256
 
 
-def settle(claim: Claim, error: Exception, resources: Resources) -> None:
-    """Write what this error means for the file.
+def settle(claim: Claim, error: Exception, resources: Resources) -> FileStatus | None:
+    """Write what this error means for the file; return its status, None if its row is gone.
 
     Raises:
         LeaseLost: it is no longer this worker's to say.
+        sqlalchemy.exc.OperationalError: the database is away; nothing was written.
     """
     match error:
         case LeaseLost():
-            _log.info("lease lost, stopped", file_id=str(claim.file_id))
+            raise error
         case ShuttingDown():
-            _retry(claim, resources, timedelta(0), counts_as_attempt=False)
             _log.info("released for another worker", file_id=str(claim.file_id))
+            return _retry(claim, resources, timedelta(0))
         case ObjectMissing():
             with autocommit(resources.engine) as connection:
                 claims.forget(connection, claim)
             _log.warning("nothing was uploaded, reservation deleted", file_id=str(claim.file_id))
+            return None
         case Duplicate():
-            _duplicate(claim, error, resources)
+            return _duplicate(claim, error, resources)
         case PermanentError():
-            _fail(claim, resources, error.reason, error.detail)
+            return _fail(claim, resources, error.reason, error.detail)
         case RateLimited():
             wait = DEFAULT_QUOTA_WAIT
             if error.retry_after is not None:
                 wait = timedelta(seconds=error.retry_after)
-            _wait(claim, resources, wait, "The provider's quota was used up")
+            return _wait(claim, resources, wait, "The provider's quota was used up")
         case ConfigurationError():
             # The file is not at fault and the owner can do nothing: it waits for the operator.
             _log.error("the provider refuses this configuration", error=str(error))
-            _wait(claim, resources, OPERATOR_WAIT, "The embedding provider was not usable")
+            return _wait(claim, resources, OPERATOR_WAIT, "The embedding provider was not usable")
         case _:
-            _failed_attempt(claim, error, resources)
+            return _failed_attempt(claim, error, resources)
 
 
 def retry_delay(attempt: int, base_seconds: float) -> timedelta:
@@ -78,7 +82,7 @@ def retry_delay(attempt: int, base_seconds: float) -> timedelta:
     return min(timedelta(seconds=seconds), LONGEST_WAIT)
 
 
-def _duplicate(claim: Claim, error: Duplicate, resources: Resources) -> None:
+def _duplicate(claim: Claim, error: Duplicate, resources: Resources) -> FileStatus:
     with autocommit(resources.engine) as connection:
         claims.mark_duplicate(connection, claim, error.sha256, error.twin)
         # The row first: should the process die here, the janitor finds a DUPLICATE whose object
@@ -90,53 +94,62 @@ def _duplicate(claim: Claim, error: Duplicate, resources: Resources) -> None:
         if not left:
             claims.mark_object_deleted(connection, claim.file_id)
     _log.info("duplicate", file_id=str(claim.file_id), duplicate_of=str(error.twin))
+    return FileStatus.DUPLICATE
 
 
-def _fail(claim: Claim, resources: Resources, reason: FailureReason, detail: str) -> None:
+def _fail(
+    claim: Claim,
+    resources: Resources,
+    reason: FailureReason,
+    detail: str,
+    attempt_error: str | None = None,
+) -> FileStatus:
     with autocommit(resources.engine) as connection:
-        claims.fail(connection, claim, reason, detail)
+        claims.fail(connection, claim, reason, detail, attempt_error=attempt_error)
     _log.warning("failed", file_id=str(claim.file_id), reason=str(reason), detail=detail)
+    return FileStatus.FAILED
 
 
-def _wait(claim: Claim, resources: Resources, wait: timedelta, why: str) -> None:
+def _wait(claim: Claim, resources: Resources, wait: timedelta, why: str) -> FileStatus:
     """Back to the queue without counting an attempt, but not for ever."""
     patience = timedelta(hours=resources.settings.quota_patience_hours)
     if claim.waiting > patience:
         detail = f"{why} for {patience.total_seconds() / 3600:g} hours. Try again later."
-        _fail(claim, resources, FailureReason.RETRIES_EXHAUSTED, detail)
-        return
+        return _fail(claim, resources, FailureReason.RETRIES_EXHAUSTED, detail)
     # A little later than asked, and not all files at the same moment.
     wait = min(wait, LONGEST_WAIT) + timedelta(seconds=random.uniform(0, 2))  # noqa: S311
-    _retry(claim, resources, wait, counts_as_attempt=False)
     _log.info("waits", file_id=str(claim.file_id), why=why, seconds=round(wait.total_seconds(), 1))
+    return _retry(claim, resources, wait)
 
 
-def _failed_attempt(claim: Claim, error: Exception, resources: Resources) -> None:
-    expected = isinstance(error, DocmillError)
+def _failed_attempt(claim: Claim, error: Exception, resources: Resources) -> FileStatus:
+    """Count the attempt; after the last one the file has FAILED."""
+    match error:
+        case DocmillError():
+            why, exhausted = str(error), FailureReason.RETRIES_EXHAUSTED
+        case OperationalError():  # a restart, a lost connection, a deadlock
+            why, exhausted = "The database was away.", FailureReason.RETRIES_EXHAUSTED
+        case _:
+            _log.error("unexpected error", file_id=str(claim.file_id), exc_info=error)
+            why = "An unexpected error; the operator finds it in the log."
+            exhausted = FailureReason.INTERNAL
     attempts = claim.attempt + 1
     if attempts >= resources.settings.max_attempts:
-        why = str(error) if expected else "An unexpected error; the operator finds it in the log."
-        _fail(
-            claim,
-            resources,
-            FailureReason.RETRIES_EXHAUSTED if expected else FailureReason.INTERNAL,
-            f"Gave up after {attempts} attempts. {why}",
-        )
-        return
+        return _fail(claim, resources, exhausted, f"Gave up after {attempts} attempts. {why}", why)
     delay = retry_delay(claim.attempt, resources.settings.retry_seconds)
-    _retry(claim, resources, delay, counts_as_attempt=True)
     _log.warning(
         "attempt failed, will be retried",
         file_id=str(claim.file_id),
         attempt=attempts,
         seconds=round(delay.total_seconds(), 1),
-        error=str(error),
-        exc_info=None if expected else error,
+        why=why,
     )
+    return _retry(claim, resources, delay, attempt_error=why)
 
 
 def _retry(
-    claim: Claim, resources: Resources, delay: timedelta, *, counts_as_attempt: bool
-) -> None:
+    claim: Claim, resources: Resources, delay: timedelta, attempt_error: str | None = None
+) -> FileStatus:
     with autocommit(resources.engine) as connection:
-        claims.retry_later(connection, claim, delay, counts_as_attempt=counts_as_attempt)
+        claims.retry_later(connection, claim, delay, attempt_error=attempt_error)
+    return FileStatus.QUEUED

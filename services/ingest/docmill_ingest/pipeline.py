@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
 
+from sqlalchemy.exc import OperationalError
+
 from docmill_ingest.outcomes import settle
 from docmill_ingest.resources import Resources
 from docmill_ingest.stages import chunk, dedupe, embed, extract, fetch, store
@@ -19,8 +21,12 @@ from docmill_shared.database import autocommit
 from docmill_shared.errors import LeaseLost
 from docmill_shared.files import claims
 from docmill_shared.observability import get_logger
+from docmill_shared.states import FileStatus
 
 _log = get_logger(__name__)
+
+#: How often a worker tries to write an outcome while the database is away.
+DATABASE_RETRY_SECONDS = 0.5
 
 Stage = Callable[[Work, Resources], None]
 STAGES: tuple[Stage, ...] = (
@@ -56,11 +62,9 @@ def ingest(file_id: UUID, resources: Resources) -> None:
             for stage in STAGES:
                 stage(work, resources)
         except Exception as error:  # noqa: BLE001 - settle gives every error its place
-            try:
-                settle(claim, error, resources)
-            except LeaseLost:
-                _log.info("lease lost, stopped", file_id=str(file_id))
+            _settle(work, error, resources)
             return
+    work.progress.publish(resources, FileStatus.COMPLETED)
     _log.info(
         "completed",
         file_id=str(file_id),
@@ -68,3 +72,25 @@ def ingest(file_id: UUID, resources: Resources) -> None:
         chunks=work.progress.chunks_done,
         seconds=round(time.monotonic() - started, 3),
     )
+
+
+def _settle(work: Work, error: Exception, resources: Resources) -> None:
+    """Write the outcome, also if the database comes back only after a while.
+
+    Not longer than the lease: after that the file is queued again without us.
+    """
+    give_up_at = time.monotonic() + resources.settings.lease_seconds
+    while True:
+        try:
+            status = settle(work.claim, error, resources)
+        except LeaseLost:
+            _log.info("lease lost, stopped", file_id=str(work.claim.file_id))
+            return
+        except OperationalError:
+            if time.monotonic() > give_up_at:
+                raise
+            time.sleep(DATABASE_RETRY_SECONDS)
+        else:
+            if status is not None:
+                work.progress.publish(resources, status)
+            return

@@ -16,7 +16,10 @@ from docmill_ingest.settings import IngestSettings
 from docmill_shared import media_types
 from docmill_shared.database import create_engine
 from docmill_shared.embedding import Embedder, build_embedder
+from docmill_shared.keyvalue import connect
 from docmill_shared.objects import ObjectStore, S3ObjectStore
+from docmill_shared.progress import ProgressChannel
+from docmill_shared.quota import ProviderQuota
 from docmill_shared.vision import ImageReader, build_image_reader
 
 
@@ -30,6 +33,8 @@ class Resources:
     embedder: Embedder
     image_reader: ImageReader | None  #: None: the extraction child reads images by OCR
     leases: LeaseKeeper
+    quota: ProviderQuota | None  #: None: the provider has none
+    progress: ProgressChannel
     #: Runs calls to providers; threads are made only as they are needed.
     executor: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(max_workers=64, thread_name_prefix="provider")
@@ -84,6 +89,7 @@ def build(settings: IngestSettings) -> Resources:
     key = settings.gemini_api_key
     api_key = key.get_secret_value() if key else None
     engine = create_engine(settings, "docmill-ingest")
+    client = connect(settings)
     return Resources(
         settings=settings,
         engine=engine,
@@ -104,4 +110,14 @@ def build(settings: IngestSettings) -> Resources:
         if settings.provider == "gemini"
         else None,
         leases=LeaseKeeper(engine, settings.lease),
+        quota=ProviderQuota(
+            client,
+            "gemini",
+            calls_per_minute=settings.gemini_calls_per_minute,
+            texts_per_minute=settings.gemini_texts_per_minute,
+            tokens_per_minute=settings.gemini_tokens_per_minute,
+        )
+        if settings.provider == "gemini"
+        else None,
+        progress=ProgressChannel(client),
     )

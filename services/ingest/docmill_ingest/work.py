@@ -15,9 +15,10 @@ from docmill_shared.chunks import Passage
 from docmill_shared.database import autocommit
 from docmill_shared.files import claims
 from docmill_shared.files.claims import Claim
+from docmill_shared.states import FileStatus
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from docmill_ingest.resources import Resources
 
 #: Progress is for people who watch; more often than this helps nobody and costs a round trip.
 REPORT_SECONDS = 1.0
@@ -34,12 +35,12 @@ class Progress:
     chunks_done: int = 0
     _reported_at: float = field(default_factory=time.monotonic)
 
-    def report(self, engine: "Engine") -> None:
-        """Write it if a second has passed; raises ``LeaseLost``."""
+    def report(self, resources: "Resources") -> None:
+        """Write and publish it if a second has passed; raises ``LeaseLost``."""
         if time.monotonic() - self._reported_at < REPORT_SECONDS:
             return
         self._reported_at = time.monotonic()
-        with autocommit(engine) as connection:
+        with autocommit(resources.engine) as connection:
             claims.report_progress(
                 connection,
                 self.claim,
@@ -48,6 +49,19 @@ class Progress:
                 pages_done=self.pages_done,
                 chunks_done=self.chunks_done,
             )
+        self.publish(resources, FileStatus.PROCESSING)
+
+    def publish(self, resources: "Resources", status: FileStatus) -> None:
+        """Tell whoever watches."""
+        resources.progress.publish(
+            self.claim.owner_id,
+            self.claim.file_id,
+            status=status,
+            stage=self.stage if status is FileStatus.PROCESSING else None,
+            page_count=self.page_count,
+            pages_done=self.pages_done,
+            chunks_done=self.chunks_done,
+        )
 
 
 @dataclass(slots=True)

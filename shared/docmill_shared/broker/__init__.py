@@ -8,12 +8,11 @@ import redis
 from dramatiq import Message as Envelope
 from dramatiq.errors import BrokerConnectionError
 from dramatiq.middleware import AgeLimit, Callbacks, Retries, ShutdownNotifications
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from docmill_shared.broker.handover import HandOverOnShutdown, PrefetchWhatRuns
 from docmill_shared.broker.redis_broker import HardenedRedisBroker
 from docmill_shared.errors import TransientError
+from docmill_shared.keyvalue import connect
 from docmill_shared.messages import Message
 from docmill_shared.settings import ServiceSettings
 
@@ -31,14 +30,7 @@ def create_broker(settings: ServiceSettings) -> HardenedRedisBroker:
     carry bounds of their own.
     """
     return HardenedRedisBroker(
-        client=redis.Redis.from_url(
-            settings.redis_url,
-            # redis-py by itself waits and retries for longer than a web request may take.
-            socket_connect_timeout=2,
-            socket_timeout=5,
-            retry=Retry(NoBackoff(), 0),
-            health_check_interval=30,
-        ),
+        client=connect(settings),
         middleware=[
             AgeLimit(),
             ShutdownNotifications(),

@@ -178,28 +178,42 @@ def mark_object_deleted(connection: Connection, file_id: UUID) -> None:
     )
 
 
-def fail(connection: Connection, claim: Claim, reason: FailureReason, detail: str) -> None:
-    """PROCESSING to FAILED; raises :class:`LeaseLost`."""
+def fail(
+    connection: Connection,
+    claim: Claim,
+    reason: FailureReason,
+    detail: str,
+    *,
+    attempt_error: str | None = None,
+) -> None:
+    """PROCESSING to FAILED; raises :class:`LeaseLost`.
+
+    ``attempt_error`` is what ended the last attempt, where that was not permanent by itself.
+    """
     _write(
         connection,
         claim,
         status=FileStatus.FAILED,
         failure_reason=reason,
         failure_detail=detail,
+        **_failed_attempt(attempt_error),
         **_RELEASED,
         finished_at=func.now(),
     )
 
 
 def retry_later(
-    connection: Connection, claim: Claim, delay: timedelta, *, counts_as_attempt: bool
+    connection: Connection, claim: Claim, delay: timedelta, *, attempt_error: str | None
 ) -> None:
-    """PROCESSING back to QUEUED, due after ``delay``; raises :class:`LeaseLost`."""
+    """PROCESSING back to QUEUED, due after ``delay``; raises :class:`LeaseLost`.
+
+    ``attempt_error`` None means that this was not an attempt: the file waits for something.
+    """
     _write(
         connection,
         claim,
         status=FileStatus.QUEUED,
-        attempt=File.attempt + (1 if counts_as_attempt else 0),
+        **_failed_attempt(attempt_error),
         next_attempt_at=func.now() + delay,
         sent_at=None,
         **_RELEASED,
@@ -220,6 +234,13 @@ _RELEASED: dict[str, Any] = {
     "deliveries": 0,
     "stage": None,
 }
+
+
+def _failed_attempt(error: str | None) -> dict[str, Any]:
+    if error is None:
+        return {}
+    entry = func.jsonb_build_array(func.jsonb_build_object("at", func.now(), "error", error))
+    return {"attempt": File.attempt + 1, "attempts": File.attempts.op("||")(entry)}
 
 
 def _held(claim: Claim) -> ColumnElement[bool]:

@@ -2,46 +2,74 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import UUID
+from typing import Any
+from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
+from sqlalchemy import Connection, Row, select, text, update
 
 from docmill_shared.schema import File
 from docmill_shared.states import FailureReason, FileStatus
 
-#: A message that was not picked up for this long is taken as lost. A second message for the same
-#: file is harmless, since only one claim can succeed.
-RESEND_AFTER = timedelta(seconds=30)
+#: Owners that one statement looks at; it costs an index probe for each.
+_OWNERS = 200
+
+#: One of each owner in turn: owners by a loose scan of the index (one probe each, however many
+#: files they have) from a random one on, and of each the first that are due.
+_TAKE_DUE = text("""
+with recursive owners as (
+    (select owner_id from files
+     where status = 'QUEUED' and sent_at is null and bulk = :bulk and owner_id >= :pivot
+     order by owner_id limit 1)
+    union all
+    select (select owner_id from files
+            where status = 'QUEUED' and sent_at is null and bulk = :bulk
+              and owner_id > owners.owner_id order by owner_id limit 1)
+    from owners where owners.owner_id is not null
+),
+due as (
+    select file.id, file.turn
+    from (select owner_id from owners where owner_id is not null limit :owners) owners
+    cross join lateral (
+        select id, row_number() over (order by next_attempt_at, id) as turn from files
+        where status = 'QUEUED' and sent_at is null and bulk = :bulk
+          and owner_id = owners.owner_id and next_attempt_at <= :now
+        order by next_attempt_at, id limit :limit
+    ) file
+    order by file.turn, random() limit :limit
+)
+update files set sent_at = :now
+from due where files.id = due.id and files.status = 'QUEUED' and files.sent_at is null
+returning files.id, due.turn
+""")
 
 
-def take_due(connection: Connection, *, now: datetime, limit: int) -> list[UUID]:
-    """Mark up to ``limit`` due files as sent and return them, fairly: one of each owner in turn."""
-    due = (
-        select(
-            File.id,
-            func.row_number()
-            .over(partition_by=File.owner_id, order_by=(File.next_attempt_at, File.id))
-            .label("turn"),
-        )
-        .where(_is_due(now))
-        .subquery()
+def take_due(connection: Connection, *, bulk: bool, now: datetime, limit: int) -> list[UUID]:
+    """Mark up to ``limit`` due files as sent and return them, one of each owner in turn.
+
+    Starts at a random owner, so that with more owners than one statement looks at all of them
+    come first equally often.
+    """
+    parameters = {"bulk": bulk, "now": now, "owners": _OWNERS}
+    taken: list[Row[Any]] = []
+    for pivot in (uuid4(), UUID(int=0)):
+        if len(taken) < limit:
+            left = {"pivot": pivot, "limit": limit - len(taken)}
+            taken += connection.execute(_TAKE_DUE, parameters | left).all()
+    return [row.id for row in sorted(taken, key=lambda row: row.turn)]
+
+
+def take_lost(connection: Connection, *, now: datetime, older_than: timedelta, limit: int) -> int:
+    """Let files be sent again whose message was not picked up for ``older_than``.
+
+    A second message for the same file is harmless: only one claim can succeed.
+    """
+    lost = (
+        select(File.id)
+        .where(File.status == FileStatus.QUEUED, File.sent_at < now - older_than)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
     )
-    turns = select(due.c.id, due.c.turn).order_by(due.c.turn, due.c.id).limit(limit).cte("turns")
-    taken = connection.execute(
-        update(File)
-        .where(File.id == turns.c.id, _is_due(now))
-        .values(sent_at=now)
-        .returning(File.id, turns.c.turn)
-    ).all()
-    return [row.id for row in sorted(taken, key=lambda row: (row.turn, row.id))]
-
-
-def _is_due(now: datetime) -> ColumnElement[bool]:
-    return and_(
-        File.status == FileStatus.QUEUED,
-        File.next_attempt_at <= now,
-        or_(File.sent_at.is_(None), File.sent_at < now - RESEND_AFTER),
-    )
+    return connection.execute(update(File).where(File.id.in_(lost)).values(sent_at=None)).rowcount
 
 
 @dataclass(frozen=True, slots=True)

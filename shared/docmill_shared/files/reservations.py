@@ -4,12 +4,30 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    case,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.orm import aliased
 
 from docmill_shared.schema import Chunk, File
-from docmill_shared.states import FileStatus, Visibility
+from docmill_shared.states import FailureReason, FileStatus, Visibility
+
+#: An owner may have this many files waiting before further ones count as bulk.
+INTERACTIVE_FILES = 8
 
 _FILE = File.__table__
+_OTHER = aliased(File)
 
 
 def reserve(
@@ -22,6 +40,7 @@ def reserve(
     size_bytes: int,
     visibility: Visibility,
     object_key: str,
+    bulk: bool = False,
 ) -> Row[Any]:
     """Insert a PENDING file; return its row."""
     return connection.execute(
@@ -34,6 +53,7 @@ def reserve(
             size_bytes=size_bytes,
             visibility=visibility,
             object_key=object_key,
+            bulk=bulk,
         )
         .returning(*_FILE.columns)
     ).one()
@@ -70,36 +90,59 @@ def newest(
     return list(connection.execute(query))
 
 
-def confirm(
-    connection: Connection, file_id: UUID, owner_id: UUID, *, sent: bool
-) -> Row[Any] | None:
+def confirm(connection: Connection, file_id: UUID, owner_id: UUID) -> Row[Any] | None:
     """PENDING to QUEUED, due at once; None when it was not PENDING.
 
-    ``sent`` says that the caller sends the message itself as soon as this is committed.
+    Where ``sent_at`` comes back set, the caller sends the message as soon as this is committed.
     """
-    return connection.execute(
-        update(File)
-        .where(File.id == file_id, File.owner_id == owner_id, File.status == FileStatus.PENDING)
-        .values(
-            status=FileStatus.QUEUED,
-            queued_at=func.now(),
-            next_attempt_at=func.now(),
-            sent_at=func.now() if sent else None,
-        )
-        .returning(*_FILE.columns)
-    ).one_or_none()
+    return _queue(connection, file_id, owner_id, FileStatus.PENDING)
 
 
-def retry(connection: Connection, file_id: UUID, owner_id: UUID, *, sent: bool) -> Row[Any] | None:
+def retry(connection: Connection, file_id: UUID, owner_id: UUID) -> Row[Any] | None:
     """FAILED to QUEUED with all attempts before it again; None when it was not FAILED.
 
-    ``sent`` is as for :func:`confirm`.
+    A cancelled file has no object any more and is not retried. ``sent_at`` is as for
+    :func:`confirm`.
     """
+    return _queue(
+        connection,
+        file_id,
+        owner_id,
+        FileStatus.FAILED,
+        File.failure_reason != FailureReason.CANCELLED,
+    )
+
+
+def _queue(
+    connection: Connection,
+    file_id: UUID,
+    owner_id: UUID,
+    source: FileStatus,
+    *conditions: ColumnElement[bool],
+) -> Row[Any] | None:
+    """``source`` to QUEUED as if new.
+
+    An owner's first few files are sent at once. Further ones count as bulk and wait for the
+    dispatcher, so that nobody else stands behind them.
+    """
+    waiting = (
+        select(literal(1))
+        .where(
+            _OTHER.owner_id == owner_id,
+            _OTHER.status.in_([FileStatus.QUEUED, FileStatus.PROCESSING]),
+        )
+        .limit(INTERACTIVE_FILES)
+        .subquery()
+    )
+    bulk = or_(
+        File.bulk, select(func.count()).select_from(waiting).scalar_subquery() >= INTERACTIVE_FILES
+    )
     return connection.execute(
         update(File)
-        .where(File.id == file_id, File.owner_id == owner_id, File.status == FileStatus.FAILED)
+        .where(File.id == file_id, File.owner_id == owner_id, File.status == source, *conditions)
         .values(
             status=FileStatus.QUEUED,
+            bulk=bulk,
             failure_reason=None,
             failure_detail=None,
             attempt=0,
@@ -108,7 +151,7 @@ def retry(connection: Connection, file_id: UUID, owner_id: UUID, *, sent: bool) 
             started_at=None,
             finished_at=None,
             next_attempt_at=func.now(),
-            sent_at=func.now() if sent else None,
+            sent_at=case((bulk, None), else_=func.now()),
             page_count=None,
             pages_done=0,
             chunk_count=None,
@@ -125,6 +168,31 @@ def not_sent_after_all(connection: Connection, file_id: UUID) -> None:
         .where(File.id == file_id, File.status == FileStatus.QUEUED)
         .values(sent_at=None)
     )
+
+
+def cancel(connection: Connection, file_id: UUID, owner_id: UUID) -> Row[Any] | None:
+    """QUEUED or PROCESSING to FAILED (``cancelled``); None in any other state.
+
+    The worker that has it can write nothing from here on, and stops when it notices.
+    """
+    return connection.execute(
+        update(File)
+        .where(
+            File.id == file_id,
+            File.owner_id == owner_id,
+            File.status.in_([FileStatus.QUEUED, FileStatus.PROCESSING]),
+        )
+        .values(
+            status=FileStatus.FAILED,
+            failure_reason=FailureReason.CANCELLED,
+            failure_detail="Cancelled. Upload the file again if it is still wanted.",
+            lease_token=None,
+            lease_expires_at=None,
+            stage=None,
+            finished_at=func.now(),
+        )
+        .returning(*_FILE.columns)
+    ).one_or_none()
 
 
 def start_deletion(connection: Connection, file_id: UUID, owner_id: UUID) -> Row[Any] | None:

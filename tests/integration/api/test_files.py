@@ -10,6 +10,7 @@ from sqlalchemy import event
 
 from docmill_api.resources import Resources
 from docmill_shared.errors import ObjectMissing
+from docmill_shared.files.reservations import INTERACTIVE_FILES
 from docmill_shared.states import FailureReason, FileStatus
 from tests.integration.api.driver import Account, Api, problem, put, settings_from
 
@@ -35,7 +36,9 @@ def test_a_file_goes_from_reservation_to_queue(api: Api, account: Account) -> No
         "failure": None,
         "duplicate_of": None,
         "sha256": None,
+        "bulk": False,
         "attempt": 0,
+        "attempts": [],
         "created_at": file["created_at"],
         "queued_at": None,
         "started_at": None,
@@ -178,25 +181,40 @@ def test_twenty_confirmations_at_once_send_one_message(api: Api, account: Accoun
     assert api.messages(file_id) == 1
 
 
-def test_a_long_queue_leaves_the_sending_to_the_dispatcher(
-    api_environment: dict[str, str],
-) -> None:
-    # Given a queue that is as long as it may be
-    redis_url = api_environment["REDIS_URL"].rpartition("/")[0] + "/8"
-    resources = Resources.from_settings(
-        settings_from(api_environment, redis_url=redis_url, ingest_queue_cap=1)
-    )
-    resources.broker.client.flushdb()
-    api = Api(resources)
-    account = api.account()
-    first = account.confirmed()
-    # When another file is confirmed
-    second = account.confirmed()
-    # Then it waits in Postgres, due and unsent
-    assert api.messages(first) == 1
-    assert api.messages(second) == 0
-    assert (api.row(second).status, api.row(second).sent_at) == ("QUEUED", None)
-    resources.close()
+def test_the_many_files_of_one_owner_are_left_to_the_dispatcher(api: Api, account: Account) -> None:
+    # Given an owner of whom a few files wait already
+    first = [account.confirmed() for _ in range(INTERACTIVE_FILES)]
+    # When another one is confirmed
+    one_more = account.confirmed()
+    # Then it waits in Postgres, due and unsent, behind those of other owners
+    assert [api.messages(file_id) for file_id in first] == [1] * INTERACTIVE_FILES
+    assert api.messages(one_more) == 0
+    row = api.row(one_more)
+    assert (row.status, row.sent_at, row.bulk) == ("QUEUED", None, True)
+
+
+def test_a_file_that_nobody_waits_for_is_left_to_the_dispatcher(api: Api, account: Account) -> None:
+    file_id = account.confirmed(bulk=True)
+    assert api.messages(file_id) == 0
+    assert api.row(file_id).bulk
+
+
+def test_a_waiting_file_is_cancelled_with_its_object(api: Api, account: Account) -> None:
+    file_id = account.confirmed()
+    answer = account.post(f"/v1/files/{file_id}/cancel")
+    assert answer.status_code == 200
+    assert answer.json is not None
+    assert (answer.json["status"], answer.json["failure"]["reason"]) == ("FAILED", "cancelled")
+    with pytest.raises(ObjectMissing):
+        api.resources.objects.head(f"uploads/{account.id}/{file_id}")
+    problem(account.post(f"/v1/files/{file_id}/cancel"), 409, "not_cancellable")
+    problem(account.post(f"/v1/files/{file_id}/retry"), 409, "not_failed")
+
+
+def test_what_is_not_ones_own_is_not_cancelled(api: Api, account: Account) -> None:
+    file_id = account.confirmed()
+    problem(api.account().post(f"/v1/files/{file_id}/cancel"), 404, "file_not_found")
+    assert api.row(file_id).status == "QUEUED"
 
 
 def test_the_url_is_good_for_its_own_key_only(api: Api, account: Account) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from unittest import mock
 
 import pytest
+import redis
 
 from docmill_ingest import resources as composition
 from docmill_ingest.resources import Resources
@@ -18,6 +19,8 @@ Build = Callable[..., Resources]
 def build(service_environment: dict[str, str]) -> Iterator[Build]:
     """``build(**variables)``: resources with these settings, closed after the test."""
     built = []
+    # The provider's quota is shared by all workers, and so by all tests.
+    redis.Redis.from_url(service_environment["REDIS_URL"]).flushdb()
 
     def build_resources(**variables: str) -> Resources:
         with mock.patch.dict("os.environ", {**service_environment, **variables}, clear=True):

@@ -1,16 +1,19 @@
 """Attempts that fail: by the real SDK against an emulator that fails on demand."""
 
+import json
 import threading
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+import redis
 from sqlalchemy import func, update
 
 from docmill_ingest.outcomes import retry_delay
 from docmill_ingest.pipeline import ingest
 from docmill_ingest.resources import Resources
 from docmill_shared.files import reservations
+from docmill_shared.progress import channel
 from docmill_shared.schema import File
 from tests.fakes.gemini_emulator import GeminiEmulator
 from tests.integration.ingest.conftest import Build
@@ -231,3 +234,75 @@ def test_backoff_doubles_with_jitter_and_has_a_ceiling() -> None:
         waits = {retry_delay(attempt, 5).total_seconds() for _ in range(50)}
         assert 2.5 * 2**attempt <= min(waits) < max(waits) <= 5 * 2**attempt
     assert retry_delay(30, 5) == timedelta(minutes=15)
+
+
+def test_a_short_wait_is_spent_with_the_file_in_hand(
+    gemini: Resources, emulator: GeminiEmulator, owner: Owner
+) -> None:
+    file_id = owner.upload(prose(300, seed=12))
+    emulator.control(fail_next=1, fail_status=429, retry_info_seconds=1)
+    ingest(file_id, gemini)
+    file = owner.file(file_id)
+    assert file is not None
+    assert (file.status, file.attempt) == ("COMPLETED", 0)
+    assert emulator.stats()["statuses"] == {"200": emulator.stats()["calls"] - 1, "429": 1}
+
+
+def test_the_reason_of_every_attempt_is_kept(
+    gemini: Resources, emulator: GeminiEmulator, owner: Owner
+) -> None:
+    file_id = owner.upload(prose(3, seed=13))
+    emulator.control(fail_next=1, fail_status=503)
+    ingest(file_id, gemini)
+    emulator.control(dimensions=5)
+    make_due(owner, file_id)
+    ingest(file_id, gemini)
+    file = owner.file(file_id)
+    assert file is not None
+    assert file.attempt == len(file.attempts) == 2
+    assert "503" in file.attempts[0]["error"]
+    assert "5" in file.attempts[1]["error"]
+
+
+def test_a_cancelled_file_stops_and_leaves_no_chunk(
+    gemini: Resources, emulator: GeminiEmulator, owner: Owner
+) -> None:
+    file_id = owner.upload(prose(900, seed=14))
+    emulator.control(latency_ms=300)
+    thread = threading.Thread(target=ingest, args=(file_id, gemini))
+    thread.start()
+    while emulator.stats()["texts"] < 100:
+        assert thread.is_alive()
+    with owner.engine.begin() as connection:
+        assert reservations.cancel(connection, file_id, owner.id)
+    thread.join(timeout=10)
+    assert not thread.is_alive(), "it noticed within seconds"
+    file = owner.file(file_id)
+    assert file is not None
+    assert (file.status, file.failure_reason) == ("FAILED", "cancelled")
+    assert owner.chunks(file_id) == []
+    with owner.engine.begin() as connection:
+        assert reservations.retry(connection, file_id, owner.id) is None
+
+
+def test_progress_is_published_to_whoever_watches(
+    gemini: Resources, emulator: GeminiEmulator, owner: Owner, service_environment: dict[str, str]
+) -> None:
+    client = redis.Redis.from_url(service_environment["REDIS_URL"])
+    with client.pubsub(ignore_subscribe_messages=True) as watcher:  # type: ignore[no-untyped-call]
+        watcher.subscribe(channel(owner.id))
+        file_id = owner.upload(prose(1_500, seed=15))
+        emulator.control(latency_ms=400)
+        ingest(file_id, gemini)
+        events = []
+        for message in watcher.listen():
+            events.append(json.loads(message["data"]))
+            if events[-1]["status"] != "PROCESSING":
+                break
+    file = owner.file(file_id)
+    assert file is not None
+    assert {event["file_id"] for event in events} == {str(file_id)}
+    under_way = [event["chunks_done"] for event in events[:-1]]
+    assert under_way == sorted(under_way)
+    assert 0 < under_way[-1] < file.chunk_count
+    assert (events[-1]["status"], events[-1]["chunks_done"]) == ("COMPLETED", file.chunk_count)

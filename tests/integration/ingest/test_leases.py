@@ -61,7 +61,7 @@ def test_a_worker_without_its_lease_can_write_nothing(owner: Owner, queued: UUID
         lambda c: claims.complete(c, stale, sha256=b"x", page_count=1, chunk_count=1),
         lambda c: claims.mark_duplicate(c, stale, b"x", queued),
         lambda c: claims.fail(c, stale, FailureReason.CORRUPT, "no"),
-        lambda c: claims.retry_later(c, stale, LEASE, counts_as_attempt=True),
+        lambda c: claims.retry_later(c, stale, LEASE, attempt_error="no"),
         lambda c: claims.forget(c, stale),
         lambda c: claims.report_progress(
             c, stale, stage="embed", page_count=1, pages_done=1, chunks_done=1

@@ -9,6 +9,7 @@ import pytest
 from docmill_janitor import resources as composition
 from docmill_janitor.resources import Resources
 from docmill_janitor.settings import JanitorSettings
+from docmill_shared.messages import INGEST_QUEUE
 from tests.owners import Owner, new_owner
 
 Build = Callable[..., Resources]
@@ -44,11 +45,13 @@ def owner(resources: Resources) -> Owner:
     return new_owner(resources.engine, resources.objects)
 
 
-def sent_file_ids(resources: Resources) -> list[str]:
+def sent_file_ids(resources: Resources, queue: str = INGEST_QUEUE) -> list[str]:
     """The files for which a message waits, in the order of the queue."""
     from dramatiq import Message
 
     client = resources.broker.client
-    messages = cast("dict[bytes, bytes]", client.hgetall("dramatiq:ingest.msgs"))
-    order = cast("list[bytes]", client.lrange("dramatiq:ingest", 0, -1))
-    return [str(Message.decode(messages[each]).kwargs["file_id"]) for each in order]
+    messages = cast("dict[bytes, bytes]", client.hgetall(f"dramatiq:{queue}.msgs"))
+    order = cast("list[bytes]", client.lrange(f"dramatiq:{queue}", 0, -1))
+    return [
+        str(Message.decode(messages[each]).kwargs["file_id"]) for each in order if each in messages
+    ]

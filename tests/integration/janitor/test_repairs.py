@@ -1,15 +1,18 @@
 """dispatch_due and recover_expired_leases, with the clock in the test's hand."""
 
+import threading
 from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from dramatiq import Message
 from sqlalchemy import update
 
 from docmill_janitor.jobs import dispatch_due, recover_expired_leases
 from docmill_janitor.resources import Resources
-from docmill_shared.files import claims
-from docmill_shared.files.dispatch import RESEND_AFTER
+from docmill_shared.files import claims, dispatch
+from docmill_shared.files.reservations import INTERACTIVE_FILES
+from docmill_shared.messages import BULK_QUEUE, INGEST_QUEUE
 from docmill_shared.schema import File
 from tests.integration.janitor.conftest import Build, sent_file_ids
 from tests.owners import Owner, new_owner
@@ -37,8 +40,8 @@ def queued(owner: Owner, *, sent: bool = False) -> UUID:
 def test_what_is_due_is_sent_once(resources: Resources, owner: Owner) -> None:
     file_id = queued(owner)
     now = resources.now()
-    assert dispatch_due.run(resources, now=now, limit=100).counts == {"sent": 1}
-    assert dispatch_due.run(resources, now=now, limit=100).counts == {"sent": 0}
+    assert dispatch_due.run(resources, now=now, limit=100).counts["sent"] == 1
+    assert dispatch_due.run(resources, now=now, limit=100).counts["sent"] == 0
     assert sent_file_ids(resources) == [str(file_id)]
 
 
@@ -51,17 +54,17 @@ def test_what_is_not_due_waits(resources: Resources, owner: Owner) -> None:
             .where(File.id == file_id)
             .values(next_attempt_at=now + timedelta(seconds=60))
         )
-    assert dispatch_due.run(resources, now=now, limit=100).counts == {"sent": 0}
+    assert dispatch_due.run(resources, now=now, limit=100).counts["sent"] == 0
     later = now + timedelta(seconds=60)
-    assert dispatch_due.run(resources, now=later, limit=100).counts == {"sent": 1}
+    assert dispatch_due.run(resources, now=later, limit=100).counts["sent"] == 1
 
 
 def test_a_lost_message_is_sent_again_after_a_while(resources: Resources, owner: Owner) -> None:
     file_id = queued(owner, sent=True)  # the API sent it, and Redis has lost everything
     now = resources.now()
-    assert dispatch_due.run(resources, now=now, limit=100).counts == {"sent": 0}
-    later = now + RESEND_AFTER + timedelta(seconds=1)
-    assert dispatch_due.run(resources, now=later, limit=100).counts == {"sent": 1}
+    assert dispatch_due.run(resources, now=now, limit=100).counts["sent"] == 0
+    later = now + dispatch_due.LOST_AFTER + timedelta(seconds=1)
+    assert dispatch_due.run(resources, now=later, limit=100).counts["sent"] == 1
     assert sent_file_ids(resources) == [str(file_id)]
 
 
@@ -70,21 +73,70 @@ def test_owners_take_turns(resources: Resources) -> None:
     flood = [queued(many) for _ in range(20)]
     single = queued(few)
     swept = dispatch_due.run(resources, now=resources.now(), limit=5)
-    assert swept.counts == {"sent": 5}
-    assert swept.more
+    assert swept.counts["sent"] == 5
     sent = sent_file_ids(resources)
     assert str(single) in sent[:2], "the newcomer does not stand behind twenty files"
     assert len({*sent} & {str(each) for each in flood}) == 4
 
 
 def test_the_queue_is_kept_short(build: Build, owner: Owner) -> None:
-    resources = build(INGEST_QUEUE_CAP="3")
-    for _ in range(10):
+    resources = build(INGEST_QUEUE_CAP="3", DISPATCH_SECONDS="1")
+    for _ in range(INTERACTIVE_FILES + 1):
         queued(owner)
     now = resources.now()
-    assert dispatch_due.run(resources, now=now, limit=100).counts == {"sent": 3}
-    assert dispatch_due.run(resources, now=now, limit=100).counts == {"sent": 0}
+    assert dispatch_due.run(resources, now=now, limit=100).counts["sent"] == 3 + 1
+    assert dispatch_due.run(resources, now=now, limit=100).counts["sent"] == 0
     assert len(sent_file_ids(resources)) == 3
+    assert len(sent_file_ids(resources, BULK_QUEUE)) == 1
+
+
+def test_a_full_queue_is_filled_up_as_it_empties(build: Build, owner: Owner) -> None:
+    resources = build(INGEST_QUEUE_CAP="2", DISPATCH_SECONDS="2")
+    files = {str(queued(owner)) for _ in range(INTERACTIVE_FILES)}
+    seen: set[str] = set()
+    done = threading.Event()
+
+    def consume() -> None:
+        while not done.is_set():
+            for key, data in resources.broker.fetch(INGEST_QUEUE, 10):
+                seen.add(str(Message.decode(data).kwargs["file_id"]))
+                resources.broker.script("ack", INGEST_QUEUE, resources.broker.broker_id, key)
+            done.wait(0.02)
+
+    consumer = threading.Thread(target=consume)
+    consumer.start()
+    swept = dispatch_due.run(resources, now=resources.now(), limit=100)
+    done.set()
+    consumer.join()
+    assert swept.counts["sent"] == INTERACTIVE_FILES, "in one run, though only two fit at a time"
+    assert seen | set(sent_file_ids(resources)) == files
+
+
+def test_what_nobody_waits_for_comes_after(resources: Resources, owner: Owner) -> None:
+    """An owner's first files are interactive; the rest of a flood is bulk."""
+    files = [queued(owner) for _ in range(INTERACTIVE_FILES + 3)]
+    kinds = [row.bulk for row in map(owner.file, files) if row]
+    assert kinds == [False] * INTERACTIVE_FILES + [True] * 3
+    asked_for = owner.reserve("archive.txt", 10, bulk=True)
+    owner.confirm(asked_for)
+    row = owner.file(asked_for)
+    assert row is not None
+    assert row.bulk
+
+
+def test_more_owners_than_one_statement_looks_at(resources: Resources) -> None:
+    owners = [new_owner(resources.engine, resources.objects) for _ in range(30)]
+    files = {str(queued(owner)) for owner in owners}
+    now = resources.now()
+    sent: set[str] = set()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(dispatch, "_OWNERS", 4)
+        while len(sent) < len(files):
+            with resources.engine.begin() as connection:
+                taken = dispatch.take_due(connection, bulk=False, now=now, limit=10)
+            assert taken, "every owner's turn comes"
+            sent |= {str(each) for each in taken}
+    assert sent == files
 
 
 def test_an_expired_lease_is_queued_again_at_the_boundary(
@@ -104,7 +156,7 @@ def test_an_expired_lease_is_queued_again_at_the_boundary(
     file = owner.file(file_id)
     assert file is not None
     assert (file.status, file.lease_token, file.sent_at) == ("QUEUED", None, None)
-    assert dispatch_due.run(resources, now=moment_later, limit=10).counts == {"sent": 1}
+    assert dispatch_due.run(resources, now=moment_later, limit=10).counts["sent"] == 1
 
 
 def test_a_file_that_kills_its_worker_three_times_has_failed(
@@ -137,7 +189,7 @@ def test_an_orderly_end_forgives_earlier_crashes(resources: Resources, owner: Ow
         connection.execute(update(File).where(File.id == file_id).values(deliveries=2))
         claimed = claims.claim(connection, file_id, LEASE)
         assert claimed
-        claims.retry_later(connection, claimed, timedelta(0), counts_as_attempt=True)
+        claims.retry_later(connection, claimed, timedelta(0), attempt_error="no")
     file = owner.file(file_id)
     assert file is not None
     assert file.deliveries == 0

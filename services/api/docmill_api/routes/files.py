@@ -1,4 +1,4 @@
-"""Files: reserve, confirm, read, list, retry, delete."""
+"""Files: reserve, confirm, read, list, retry, cancel, delete."""
 
 from datetime import datetime
 from typing import Literal
@@ -34,6 +34,9 @@ class NewFile(Requested):
     size_bytes: int = Field(ge=0, strict=True, description="Exactly as long as the upload will be.")
     visibility: Visibility = Field(
         Visibility.PRIVATE, description="`public`: found by everyone; contributors and admins only."
+    )
+    bulk: bool = Field(
+        False, description="One of many that nobody waits for: ingested after other files."
     )
 
 
@@ -126,6 +129,7 @@ def reserve(body: NewFile) -> Response:
         media_type=body.media_type,
         size_bytes=body.size_bytes,
         visibility=body.visibility,
+        bulk=body.bulk,
     )
     file = FileView.of(reserved.file)
     upload = Upload(
@@ -212,6 +216,15 @@ def list_chunks(path: FileId, query: ChunksQuery) -> Response:
 def retry(path: FileId) -> Response:
     """Queue a FAILED file again, with all its attempts before it."""
     return answer(FileView.of(uploads.retry(resources(), caller().id, path.file_id)), 202)
+
+
+@blueprint.post(
+    "/<uuid:file_id>/cancel",
+    responses={200: FileView, **_NOT_YOURS, **problems(_409="`not_cancellable`")},
+)
+def cancel(path: FileId) -> Response:
+    """Stop a QUEUED or PROCESSING file: it is FAILED (`cancelled`), and its object is deleted."""
+    return answer(FileView.of(deletions.cancel(resources(), caller().id, path.file_id)))
 
 
 @blueprint.delete("/<uuid:file_id>", responses={202: None, 204: None, **_NOT_YOURS})

@@ -5,13 +5,15 @@ module is, and the module when its first file arrives (or :func:`prepare` asks f
 """
 
 import importlib
+import itertools
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from docmill_ingest.blocks import Block, PageImage, Piece
+from docmill_ingest.extraction_frames import MAX_HEADING_CHARACTERS
 from docmill_ingest.limits import ExtractionLimits
 from docmill_shared import media_types
 from docmill_shared.errors import PermanentError
@@ -59,6 +61,17 @@ class Context:
     work_directory: Path
     read_image: ImageReader | None = None
     depth: int = 0  #: how many e-mails this file is nested in
+    #: Counts the pictures read; one count for a file and everything that is attached to it.
+    pictures: Iterator[int] = field(default_factory=itertools.count)
+
+    def count_picture(self) -> None:
+        """To be called before a picture is read. Raises PermanentError: TOO_MANY_PAGES."""
+        if next(self.pictures) >= self.limits.scanned_pages:
+            raise PermanentError(
+                FailureReason.TOO_MANY_PAGES,
+                f"The file has more than {self.limits.scanned_pages:,} pages or pictures without "
+                "text; split it, or add a text layer by OCR.",
+            )
 
 
 class Extractor(Protocol):
@@ -81,9 +94,12 @@ def extract(path: Path, media_type: MediaType, context: Context) -> Iterator[Pie
             found = found or isinstance(piece, PageImage)
             yield piece
             continue
-        for text in _cut(_UNPRINTABLE.sub("", piece.text).strip()):
+        text = _UNPRINTABLE.sub("", piece.text).strip()
+        if len(text) > MAX_HEADING_CHARACTERS:
+            piece = replace(piece, heading_level=0)
+        for part in _cut(text):
             found = True
-            yield replace(piece, text=text)
+            yield replace(piece, text=part)
     if not found:
         raise PermanentError(
             FailureReason.NO_TEXT,

@@ -7,6 +7,7 @@ as text), and pairs of ``<br>`` in place of paragraphs.
 
 import re
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 from lxml import etree, html
@@ -15,6 +16,8 @@ from docmill_ingest.blocks import Block
 from docmill_ingest.extractors import Context
 from docmill_ingest.extractors.charsets import decode
 from docmill_ingest.extractors.elements import NO_LANGUAGE_DETECTION, blocks, partitioner
+from docmill_shared.errors import PermanentError
+from docmill_shared.states import FailureReason
 
 _partition = partitioner("html", "partition_html")
 #: The charset that a page (or an XHTML declaration) names for itself, in its first kilobytes.
@@ -37,8 +40,16 @@ def page_blocks(text: str) -> Iterator[Block]:
     page = _PARAGRAPH_BREAK.sub("<hr>", text.replace("\0", ""))
     if not page.strip():
         return
-    parser = html.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True)
+    parser = html.HTMLParser(
+        encoding="utf-8", remove_comments=True, remove_pis=True, huge_tree=True
+    )
     root = etree.fromstring(page.encode("utf-8", "replace"), parser)
+    if parser.error_log.filter_from_errors().filter_types(etree.ErrorTypes.ERR_RESOURCE_LIMIT):
+        # libxml2 gives up there and tells nobody: half a page would pass for all of it.
+        raise PermanentError(
+            FailureReason.CORRUPT,
+            "The parts of this HTML page are nested too deeply to be read.",
+        )
     if root is None:
         return
     etree.strip_elements(root, *_INVISIBLE, with_tail=False)
@@ -49,6 +60,17 @@ def page_blocks(text: str) -> Iterator[Block]:
     yield from blocks(_partition(text=page, languages=NO_LANGUAGE_DETECTION))
 
 
+def _lift_limits() -> None:
+    """Give unstructured a parser that reads on after 10 MB of one text, such as a picture inline.
+
+    Its own would drop the rest of the page without a word. Memory and time are bounded anyway.
+    """
+    theirs = import_module("unstructured.partition.html.parser")
+    parser = etree.HTMLParser(remove_comments=True, remove_pis=True, huge_tree=True)
+    parser.set_element_class_lookup(theirs.element_class_lookup)
+    vars(import_module("unstructured.partition.html.partition"))["html_parser"] = parser
+
+
 def _unwrap(table: etree._Element) -> None:
     """Make the table's own cells plain sections of the page."""
     pending = [table]
@@ -56,3 +78,6 @@ def _unwrap(table: etree._Element) -> None:
         element = pending.pop()
         element.tag = "div"
         pending += [child for child in element if child.tag in _TABLE_TAGS - {"table"}]
+
+
+_lift_limits()

@@ -24,16 +24,18 @@ def extract(path: Path, context: Context) -> Iterator[Block | PageCount | PageIm
 
     Raises PermanentError: TOO_LARGE by the size in the header, before a pixel is decoded; CORRUPT.
     """
+    _check_size(*_webp_canvas(path), context)
     try:
         with Image.open(path) as image:
-            _check_size(image, context)
+            _check_size(*image.size, context)
             image.draft("RGB", (MAX_SIDE, MAX_SIDE))  # a JPEG is decoded at a fraction
             total: int = getattr(image, "n_frames", 1)
             yield PageCount(total)
-            step = -(-total // _MAX_FRAMES)
+            step = -(-total // min(_MAX_FRAMES, max(1, context.limits.scanned_pages)))
             before: list[str] = []
             for frame in range(0, total, step):
                 image.seek(frame)
+                context.count_picture()
                 picture = upright(image)
                 if context.read_image is None:
                     yield save(picture, context.work_directory, frame + 1)
@@ -51,8 +53,19 @@ def extract(path: Path, context: Context) -> Iterator[Block | PageCount | PageIm
         ) from error
 
 
-def _check_size(image: Image.Image, context: Context) -> None:
-    width, height = image.size
+def _webp_canvas(path: Path) -> tuple[int, int]:
+    """The size of a WEBP's canvas, or (0, 0): Pillow allocates it before it can be asked.
+
+    https://developers.google.com/speed/webp/docs/riff_container, "Extended File Format".
+    """
+    with path.open("rb") as stream:
+        head = stream.read(30)
+    if len(head) < 30 or head[:4] != b"RIFF" or head[8:16] != b"WEBPVP8X":
+        return 0, 0
+    return int.from_bytes(head[24:27], "little") + 1, int.from_bytes(head[27:30], "little") + 1
+
+
+def _check_size(width: int, height: int, context: Context) -> None:
     if width * height > context.limits.image_pixels:
         raise PermanentError(
             FailureReason.TOO_LARGE,

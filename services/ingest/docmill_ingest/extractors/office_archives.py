@@ -1,7 +1,8 @@
 """What a DOCX, PPTX or XLSX archive declares about itself, checked before anything is unpacked.
 
-A zip bomb is a small archive whose members unpack to gigabytes. The declared sizes can be
-trusted as bounds: zipfile never unpacks a member beyond its own.
+A zip bomb is a small archive whose members unpack to gigabytes. Of a member that declares less
+than it holds, zipfile hands out no more than it declares, but may unpack all of it on the way:
+there the child's ceiling on memory is the bound.
 """
 
 import zipfile

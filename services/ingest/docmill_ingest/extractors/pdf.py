@@ -46,7 +46,6 @@ def extract(path: Path, context: Context) -> Iterator[Block | PageCount | PageIm
         check_page_count(total, "pages", context.limits)
         yield PageCount(total)
         outline = _outline(document)
-        unread = context.limits.scanned_pages
         for index in range(total):
             page = _load(document, index)
             if page is None:
@@ -55,13 +54,7 @@ def extract(path: Path, context: Context) -> Iterator[Block | PageCount | PageIm
             if _has_layer(page, text):
                 yield from split_page(text, index + 1, outline.get(index, []))
             elif (picture := _render(page)) is not None:
-                if unread == 0:
-                    raise PermanentError(
-                        FailureReason.TOO_MANY_PAGES,
-                        f"More than {context.limits.scanned_pages:,} pages of the PDF are "
-                        "pictures without text; split it, or add a text layer by OCR.",
-                    )
-                unread -= 1
+                context.count_picture()
                 yield from _read(picture, text, index + 1, context)
             page.close()
     finally:

@@ -5,6 +5,7 @@ put first and without a sign, follow it.
 """
 
 import re
+import zipfile
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
@@ -15,12 +16,13 @@ from docmill_ingest.extractors.elements import NO_LANGUAGE_DETECTION, blocks, pa
 from docmill_ingest.extractors.pages import check_page_count
 
 _partition = partitioner("pptx", "partition_pptx")
-_SLIDE = re.compile(r"ppt/slides/slide\d+\.xml")
+#: A slide where the presentation lists what it shows; one part may be shown many times.
+_SLIDE = re.compile(rb"<(?:\w+:)?sldId\b")
 
 
 def extract(path: Path, context: Context) -> Iterator[Block | PageCount]:
     names = office_archives.check(path, context.limits)
-    slides = sum(_SLIDE.fullmatch(name) is not None for name in names)
+    slides = _count_slides(path)
     check_page_count(slides, "slides", context.limits)
     yield PageCount(slides)
     has_notes = any(name.startswith("ppt/notesSlides/") for name in names)
@@ -34,6 +36,11 @@ def extract(path: Path, context: Context) -> Iterator[Block | PageCount]:
             yield Block(f"Notes: {text}", page)
     for page, text in notes.items():  # slides that hold nothing but pictures
         yield Block(f"Notes: {text}", page)
+
+
+def _count_slides(path: Path) -> int:
+    with zipfile.ZipFile(path) as archive:
+        return len(_SLIDE.findall(archive.read("ppt/presentation.xml")))
 
 
 def _notes(path: Path) -> dict[int, str]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from docmill_ingest.embedded_text import prefix
 from docmill_ingest.in_flight import in_flight
+from docmill_ingest.provider_calls import call_provider
 from docmill_ingest.resources import Resources
 from docmill_ingest.work import Work
 from docmill_shared import embedding_cache
@@ -75,7 +76,7 @@ def _batches(work: Work, resources: Resources) -> Iterator[_Batch]:
 def _embed(work: Work, resources: Resources, batch: _Batch) -> tuple[list[Passage], Vectors]:
     work.lease.check()
     if resources.embeddings_are_free:
-        return batch.passages, _embed_texts(resources, batch.passages, batch.texts)
+        return batch.passages, _embed_texts(work, resources, batch.passages, batch.texts)
 
     model = resources.embedder.model
     digests = [embedding_cache.digest(text) for text in batch.texts]
@@ -88,6 +89,7 @@ def _embed(work: Work, resources: Resources, batch: _Batch) -> tuple[list[Passag
     if missing:
         places = list(missing.values())
         fresh = _embed_texts(
+            work,
             resources,
             [batch.passages[at] for at in places],
             [batch.texts[at] for at in places],
@@ -101,18 +103,24 @@ def _embed(work: Work, resources: Resources, batch: _Batch) -> tuple[list[Passag
 
 
 def _embed_texts(
-    resources: Resources, passages: Sequence[Passage], texts: Sequence[str]
+    work: Work, resources: Resources, passages: Sequence[Passage], texts: Sequence[str]
 ) -> Vectors:
     try:
-        return resources.embedder.embed_documents(texts)
+        return call_provider(
+            work,
+            resources,
+            partial(resources.embedder.embed_documents, texts),
+            texts=len(texts),
+            tokens=sum(passage.token_count for passage in passages),
+        )
     except TextRejected as error:
         if error.index is None and len(texts) > 1:
             # The provider did not say which text it refuses: halve until there is only one.
             half = len(texts) // 2
             return np.concatenate(
                 (
-                    _embed_texts(resources, passages[:half], texts[:half]),
-                    _embed_texts(resources, passages[half:], texts[half:]),
+                    _embed_texts(work, resources, passages[:half], texts[:half]),
+                    _embed_texts(work, resources, passages[half:], texts[half:]),
                 )
             )
         passage = passages[error.index or 0]

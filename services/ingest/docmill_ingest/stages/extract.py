@@ -6,6 +6,7 @@ from pathlib import Path
 
 from docmill_ingest.blocks import Block, PageCount, PageImage, Piece
 from docmill_ingest.in_flight import in_flight
+from docmill_ingest.provider_calls import call_provider
 from docmill_ingest.resources import Resources
 from docmill_ingest.sniffing import sniff
 from docmill_ingest.work import Work
@@ -13,6 +14,9 @@ from docmill_shared import media_types
 from docmill_shared.errors import PermanentError
 from docmill_shared.states import FailureReason
 from docmill_shared.vision import ImageReader
+
+#: What a page's image is charged, about: Gemini counts 258 tokens a tile of 768 pixels.
+IMAGE_TOKENS = 1_000
 
 
 def run(work: Work, resources: Resources) -> None:
@@ -33,10 +37,10 @@ def run(work: Work, resources: Resources) -> None:
     def watch() -> None:
         """Called several times a second, also while a page is being read for a long time."""
         work.lease.check()
-        work.progress.report(resources.engine)
+        work.progress.report(resources)
 
     pieces = _counted(resources.extractor.extract(work.path, media_type, should_stop=watch), work)
-    work.blocks = _with_text(pieces, resources)
+    work.blocks = _with_text(pieces, work, resources)
 
 
 def _counted(pieces: Iterator[Piece], work: Work) -> Iterator[Block | PageImage]:
@@ -48,9 +52,11 @@ def _counted(pieces: Iterator[Piece], work: Work) -> Iterator[Block | PageImage]
             yield piece
 
 
-def _with_text(pieces: Iterator[Block | PageImage], resources: Resources) -> Iterator[Block]:
+def _with_text(
+    pieces: Iterator[Block | PageImage], work: Work, resources: Resources
+) -> Iterator[Block]:
     found = False
-    for block in _read(pieces, resources):
+    for block in _read(pieces, work, resources):
         if block.text.strip():
             found = True
             yield block
@@ -60,7 +66,7 @@ def _with_text(pieces: Iterator[Block | PageImage], resources: Resources) -> Ite
         )
 
 
-def _read(pieces: Iterator[Block | PageImage], resources: Resources) -> Iterator[Block]:
+def _read(pieces: Iterator[Block | PageImage], work: Work, resources: Resources) -> Iterator[Block]:
     """Blocks as they are; images by the model, several pages at once, in order."""
     reader = resources.image_reader
     if reader is None:
@@ -70,13 +76,15 @@ def _read(pieces: Iterator[Block | PageImage], resources: Resources) -> Iterator
         return
     yield from in_flight(
         resources.executor,
-        partial(_read_one, reader),
+        partial(_read_one, work, resources, reader),
         pieces,
         window=resources.settings.embedding_concurrency,
     )
 
 
-def _read_one(reader: ImageReader, piece: Block | PageImage) -> Block:
+def _read_one(
+    work: Work, resources: Resources, reader: ImageReader, piece: Block | PageImage
+) -> Block:
     if isinstance(piece, Block):
         return piece
     path = Path(piece.path)
@@ -84,4 +92,11 @@ def _read_one(reader: ImageReader, piece: Block | PageImage) -> Block:
         image = path.read_bytes()
     finally:
         path.unlink(missing_ok=True)
-    return Block(text=reader.read(image, piece.media_type), page=piece.page)
+    text = call_provider(
+        work,
+        resources,
+        partial(reader.read, image, piece.media_type),
+        texts=1,
+        tokens=IMAGE_TOKENS,
+    )
+    return Block(text=text, page=piece.page)

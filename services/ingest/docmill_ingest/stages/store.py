@@ -25,7 +25,7 @@ def run(work: Work, resources: Resources) -> None:
             spool.add(passages, vectors)
             work.progress.stage = "embed"
             work.progress.chunks_done = spool.count
-            work.progress.report(resources.engine)
+            work.progress.report(resources)
         work.lease.check()
         try:
             with resources.engine.begin() as connection:
