@@ -47,6 +47,10 @@ corpus: $(INSTALLED) ## ingest a folder with a manifest.json and compare; CORPUS
 	@test -n "$$CORPUS" || { echo 'Name a folder: make corpus CORPUS=folder' >&2; exit 2; }
 	@$(BIN)/docmill corpus "$$CORPUS"
 
+.PHONY: bench-quota
+bench-quota: $(INSTALLED) ## how much of a provider's quota four workers use; takes 3 minutes
+	@$(BIN)/python -m benchmarks.quota $(ARGS)
+
 .PHONY: examples
 examples: ## write the documents of examples/ anew
 	@sh tools/install.sh uv run --script tools/make_examples.py
