@@ -2,37 +2,39 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Row, select, text, update
+from sqlalchemy import Connection, select, text, update
 
 from docmill_shared.schema import File
 from docmill_shared.states import FailureReason, FileStatus
 
-#: Owners that one statement looks at; it costs an index probe for each.
+#: Owners that one turn looks at; it costs an index probe for each.
 _OWNERS = 200
 
-#: One of each owner in turn: owners by a loose scan of the index (one probe each, however many
-#: files they have) from a random one on, and of each the first that are due.
-_TAKE_DUE = text("""
+#: Owners with unsent files, by a loose scan of the index: one probe each, however many files.
+_NEXT_OWNERS = text("""
 with recursive owners as (
     (select owner_id from files
-     where status = 'QUEUED' and sent_at is null and bulk = :bulk and owner_id >= :pivot
+     where status = 'QUEUED' and sent_at is null and bulk = :bulk and owner_id >= :first
      order by owner_id limit 1)
     union all
     select (select owner_id from files
             where status = 'QUEUED' and sent_at is null and bulk = :bulk
               and owner_id > owners.owner_id order by owner_id limit 1)
     from owners where owners.owner_id is not null
-),
-due as (
+)
+select owner_id from owners where owner_id is not null limit :owners
+""")
+
+#: Of each of these owners the first that are due, and of those one of each owner in turn.
+_TAKE_DUE = text("""
+with due as (
     select file.id, file.turn
-    from (select owner_id from owners where owner_id is not null limit :owners) owners
-    cross join lateral (
+    from unnest(cast(:owners as uuid[])) as owner (id) cross join lateral (
         select id, row_number() over (order by next_attempt_at, id) as turn from files
         where status = 'QUEUED' and sent_at is null and bulk = :bulk
-          and owner_id = owners.owner_id and next_attempt_at <= :now
+          and owner_id = owner.id and next_attempt_at <= :now
         order by next_attempt_at, id limit :limit
     ) file
     order by file.turn, random() limit :limit
@@ -44,18 +46,24 @@ returning files.id, due.turn
 
 
 def take_due(connection: Connection, *, bulk: bool, now: datetime, limit: int) -> list[UUID]:
-    """Mark up to ``limit`` due files as sent and return them, one of each owner in turn.
-
-    Starts at a random owner, so that with more owners than one statement looks at all of them
-    come first equally often.
-    """
-    parameters = {"bulk": bulk, "now": now, "owners": _OWNERS}
-    taken: list[Row[Any]] = []
-    for pivot in (uuid4(), UUID(int=0)):
-        if len(taken) < limit:
-            left = {"pivot": pivot, "limit": limit - len(taken)}
-            taken += connection.execute(_TAKE_DUE, parameters | left).all()
+    """Mark up to ``limit`` due files as sent and return them, one of each owner in turn."""
+    owners = _owners(connection, bulk)
+    if not owners:
+        return []
+    parameters = {"bulk": bulk, "now": now, "owners": owners, "limit": limit}
+    taken = connection.execute(_TAKE_DUE, parameters).all()
     return [row.id for row in sorted(taken, key=lambda row: row.turn)]
+
+
+def _owners(connection: Connection, bulk: bool) -> list[UUID]:
+    """Owners with unsent files: all of them, or some from a random one on if they are many."""
+    owners: dict[UUID, None] = {}
+    for first in (uuid4(), UUID(int=0)):
+        if len(owners) < _OWNERS:
+            parameters = {"bulk": bulk, "first": first, "owners": _OWNERS - len(owners)}
+            found = connection.execute(_NEXT_OWNERS, parameters).scalars()
+            owners |= dict.fromkeys(found)
+    return list(owners)
 
 
 def take_lost(connection: Connection, *, now: datetime, older_than: timedelta, limit: int) -> int:
