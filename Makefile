@@ -30,6 +30,11 @@ up: $(INSTALLED) ## start everything and follow the logs until Ctrl-C
 test: $(INSTALLED) ## run every test; ARGS="-k search" for some
 	$(BIN)/python -m pytest -n 2 $(ARGS)
 
+.PHONY: chaos
+chaos: $(INSTALLED) ## break everything at random, prove that nothing is lost; MINUTES=6 FILES=n SEED=1
+	@$(BIN)/python -m tests.chaos $${MINUTES:+--minutes "$$MINUTES"} \
+		$${FILES:+--files "$$FILES"} $${SEED:+--seed "$$SEED"}
+
 .PHONY: lint
 lint: $(INSTALLED) lock-check ## check style, types, imports between packages and the lock
 	$(BIN)/ruff check .
@@ -46,6 +51,14 @@ format: $(INSTALLED) ## bring the code into form
 corpus: $(INSTALLED) ## ingest a folder with a manifest.json and compare; CORPUS=folder
 	@test -n "$$CORPUS" || { echo 'Name a folder: make corpus CORPUS=folder' >&2; exit 2; }
 	@$(BIN)/docmill corpus "$$CORPUS"
+
+.PHONY: bench-queue
+bench-queue: $(INSTALLED) ## queue latency and throughput beside Dramatiq and BullMQ; MESSAGES=40
+	@$(BIN)/python -m benchmarks.queue $${MESSAGES:+--messages "$$MESSAGES"} $(ARGS)
+
+.PHONY: bench-memory
+bench-memory: $(INSTALLED) ## peak memory of an ingest worker for four large files
+	@$(BIN)/python -m benchmarks.memory $(ARGS)
 
 .PHONY: bench-quota
 bench-quota: $(INSTALLED) ## how much of a provider's quota four workers use; takes 3 minutes

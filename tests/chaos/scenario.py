@@ -1,0 +1,132 @@
+"""One system, one schedule: upload while things break, heal, wait until it is over, examine."""
+
+import heapq
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tests.chaos.corpus import Document
+from tests.chaos.docmill_system import LEASE_SECONDS
+from tests.chaos.ground import Ground
+from tests.chaos.proofs import Expected, Findings, examine
+from tests.chaos.recoveries import ClaimWatch
+from tests.chaos.schedule import Fault
+from tests.chaos.settling import Voice, settle
+from tests.chaos.strikes import LOSE_ANSWERS, strike
+from tests.chaos.systems import System, Upload
+from tests.chaos.uploading import Uploading
+
+#: Uploads are spread over this part of the phase, so that late faults still find work.
+_UPLOADING = 0.92
+_TICK_SECONDS = 0.05
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a system under a schedule."""
+
+    findings: Findings
+    uploads: list[Upload]
+    texts: int  #: different texts that were embedded
+    paid_again: int  #: times that one of them was embedded once more
+    in_flight: int  #: calls that were with the provider when something was struck, all together,
+    #: and those whose answer the fault was to lose
+    refused: Counter[str]  #: answers of the provider other than 200, by status
+    recoveries: list[float]
+    lost_otherwise: int
+    kills: int
+    died: Counter[str]
+    settled_after: float | None  #: seconds from the last repair until all was final; None: never
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is uploaded and what breaks within ``seconds``, and how long is waited afterwards."""
+
+    documents: Sequence[Document]
+    faults: Sequence[Fault]
+    seconds: float
+    settle_seconds: float
+
+
+def run(
+    ground: Ground,
+    system: System,
+    plan: Plan,
+    expect: Callable[[Sequence[Document]], Expected],
+    voice: Voice,
+) -> Outcome:
+    """Run it. ``expect`` says what an undisturbed run makes of the documents.
+
+    Raises:
+        ServerFailed, ProcessFailed: something could not be started again.
+        RuntimeError: an upload never succeeded, or the undisturbed run failed.
+    """
+    system.start()
+    ground.forget_calls()
+    started = time.monotonic()
+    with ClaimWatch(system.engine, LEASE_SECONDS) as watch:
+        with Uploading(system, plan.documents, plan.seconds * _UPLOADING) as uploading:
+            in_flight = _strike_all(ground, system, plan, voice)
+            ground.heal()
+            repaired = time.monotonic()
+            voice.tell(repaired - started, "everything is repaired")
+            uploads = uploading.finish()
+        system.fleet.heal()
+        ids = [each.file_id for each in uploads]
+        settled = settle(system, ids, plan.settle_seconds, voice)
+    ended = time.monotonic()
+    stats, kills = ground.paid(), list(system.fleet.kills)
+    in_queue, died = system.in_queue(), system.fleet.died.copy()
+    objects = ground.objects()
+    expected = expect([each.document for each in uploads])
+    paid: dict[str, int] = stats["text_sha256"]
+    outcome = Outcome(
+        findings=examine(uploads, expected, system.engine, objects, in_queue),
+        uploads=uploads,
+        texts=len(paid),
+        paid_again=sum(paid.values()) - len(paid),
+        in_flight=in_flight,
+        refused=Counter({each: n for each, n in stats["statuses"].items() if each != "200"}),
+        recoveries=watch.recoveries(kills),
+        lost_otherwise=watch.lost_otherwise(kills),
+        kills=sum(name.startswith("ingest-") for _, name in kills),
+        died=died,
+        settled_after=ended - repaired if settled else None,
+        seconds=ended - started,
+    )
+    system.fleet.stop()
+    return outcome
+
+
+def _strike_all(
+    ground: Ground,
+    system: System,
+    plan: Plan,
+    voice: Voice,
+) -> int:
+    """Do every fault at its time; return how many calls it may have lost the answers of."""
+    started = time.monotonic()
+    in_flight = number = 0
+    todo: list[tuple[float, int, Fault | Callable[[], None]]] = []
+    for number, fault in enumerate(plan.faults):
+        heapq.heappush(todo, (fault.at, number, fault))
+    while todo or time.monotonic() - started < plan.seconds:
+        elapsed = time.monotonic() - started
+        if todo and todo[0][0] <= elapsed:
+            _, _, what = heapq.heappop(todo)
+            if isinstance(what, Fault):
+                voice.tell(elapsed, str(what))
+                in_flight += int(ground.paid()["in_flight"]) + (what.kind in LOSE_ANSWERS)
+                later = strike(what, ground, system.fleet)
+                if later is not None:
+                    number += 1
+                    heapq.heappush(todo, (elapsed + later[0], number, later[1]))
+            else:
+                what()
+        system.fleet.supervise()
+        voice.show(system.name, min(round(elapsed), round(plan.seconds)), round(plan.seconds))
+        time.sleep(_TICK_SECONDS)
+    return in_flight
