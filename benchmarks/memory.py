@@ -168,9 +168,13 @@ def _measure(place: Workplace, file: LargeFile, path: Path) -> Outcome:
 
 
 def _table(outcomes: list[Outcome]) -> Table:
-    table = Table(title="Peak memory of an ingest worker, in MB", box=box.SIMPLE_HEAD)
-    table.add_column("file")
-    for name in ("size", "s", "chunks", "worker", "child", "all (PSS)"):
+    table = Table(
+        title="Peaks in MB: worker and child resident, all by PSS",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    table.add_column("file", min_width=18)
+    for name in ("size", "s", "chunks", "worker", "child", "all"):
         table.add_column(name, justify="right")
     table.add_column("ends")
     for each in outcomes:

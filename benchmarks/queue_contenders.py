@@ -4,6 +4,7 @@ Each has a database of its own in one Valkey, and one worker process of ``THREAD
 (BullMQ: of that concurrency).
 """
 
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -123,7 +124,7 @@ class BullMQ:
         process = self._processes.start("bullmq-sender", argv, env={})
         process.stopped = True  # it ends by itself, and is no failure then
         wait_for(lambda: process.exit_code is not None, patience, "BullMQ's sender to end")
-        if process.exit_code != 0:
+        if process.exit_code not in {0, -signal.SIGTERM}:  # asked to end: the run is broken off
             raise process.failure(f"exited with code {process.exit_code}")
 
 

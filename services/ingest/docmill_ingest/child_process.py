@@ -25,6 +25,8 @@ _READ_BYTES = 64 * 1024
 _LINE_CHARACTERS = 500
 _LOGGED_LINES = 60  #: per file; a parser may complain about every object of a file
 _GRACE_SECONDS = 2.0
+#: A bomb takes a gigabyte a second, and how much it had taken tells how the child died.
+_MEASURE_SECONDS = 0.02
 _PAGE_BYTES = resource.getpagesize()
 #: All that a child inherits of the environment: no database, no bucket, no key.
 _INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "PYTHONPATH")
@@ -119,7 +121,8 @@ class ChildProcess:
         """The next frame, or None after ``timeout`` seconds. Raises ChildGone, MalformedFrame."""
         deadline = time.monotonic() + timeout
         while (frame := self._buffer.next_frame()) is None:
-            ready = self._selector.select(max(0.0, deadline - time.monotonic()))
+            left = max(0.0, deadline - time.monotonic())
+            ready = self._selector.select(min(left, _MEASURE_SECONDS))
             self._measure()
             for key, _ in ready:
                 data = os.read(key.fd, _READ_BYTES)

@@ -15,6 +15,9 @@ EXIT_OUT_OF_MEMORY = 71
 #: A child that dies with this share of its memory used died of that: native libraries abort, or
 #: follow a null pointer, when an allocation fails.
 _NEAR_CAP = 0.6
+#: One that aborts, as native libraries do on purpose, died of it from this share on: an array that
+#: doubles asks for twice what it has while it still has that.
+_NEAR_CAP_OF_ABORT = 0.3
 _CRASHES = frozenset(
     {
         -signal.SIGSEGV,
@@ -33,8 +36,11 @@ def of_a_child(
     gone: ChildGone, child: ChildProcess, base: int, limits: ExtractionLimits
 ) -> DocmillError:
     """Why a child ended in the middle of a file; ``base`` is its address space before the file."""
-    cap = limits.memory_bytes * _NEAR_CAP
-    near_cap = child.peak_address_space - base > cap or child.peak_resident > cap
+    share = _NEAR_CAP_OF_ABORT if gone.returncode == -signal.SIGABRT else _NEAR_CAP
+    near_cap = (
+        child.peak_address_space - base > limits.memory_bytes * share
+        or child.peak_resident > limits.memory_bytes * _NEAR_CAP
+    )
     if gone.returncode == -signal.SIGXCPU:
         return too_slow(limits)
     if gone.returncode == EXIT_OUT_OF_MEMORY or (

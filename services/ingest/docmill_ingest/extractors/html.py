@@ -23,6 +23,8 @@ _partition = partitioner("html", "partition_html")
 #: The charset that a page (or an XHTML declaration) names for itself, in its first kilobytes.
 _CHARSET = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?\s*([A-Za-z0-9_.:-]{2,40})""")
 _PARAGRAPH_BREAK = re.compile(r"<br\s*/?>(?:\s|&nbsp;)*(?:<br\s*/?>(?:\s|&nbsp;)*)+", re.IGNORECASE)
+#: libxml2 drops what follows these; browsers do not, and mail servers put their lines there.
+_PAGE_END = re.compile(r"</(?:body|html)\s*>", re.IGNORECASE)
 _INVISIBLE = ("script", "style", "template", "noscript")
 #: What stands in a page, not in the cell of a table of data.
 _PAGE_CONTENT = "descendant::*[self::table or self::h1 or self::h2 or self::h3 or self::hr][1]"
@@ -37,7 +39,7 @@ def extract(path: Path, context: Context) -> Iterator[Block]:
 
 def page_blocks(text: str) -> Iterator[Block]:
     """The blocks of a page that is already text."""
-    page = _PARAGRAPH_BREAK.sub("<hr>", text.replace("\0", ""))
+    page = _PARAGRAPH_BREAK.sub("<hr>", _PAGE_END.sub("", text.replace("\0", "")))
     if not page.strip():
         return
     parser = html.HTMLParser(
