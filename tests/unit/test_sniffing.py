@@ -125,3 +125,17 @@ def test_an_archive_with_an_absurd_directory_is_not_read(tmp_path: Path) -> None
     with pytest.raises(PermanentError) as caught:
         sniff(documents.write(tmp_path / "file", claimed), m.DOCX)
     assert caught.value.reason is FailureReason.CORRUPT
+
+
+@pytest.mark.parametrize(
+    ("signature", "declared"),
+    [(b"\x89PNG\r\n\x1a\n", m.PNG), (b"\xff\xd8\xff\xe0", m.JPEG)],
+)
+def test_an_image_of_few_colours_is_not_text(
+    tmp_path: Path, signature: bytes, declared: MediaType
+) -> None:
+    path = tmp_path / "upload"
+    path.write_bytes(signature + b"A" * 10_000)
+    assert sniff(path, declared) is declared
+    with pytest.raises(PermanentError):
+        sniff(path, m.TEXT)

@@ -35,6 +35,11 @@ _OFFICE_PARTS = {
 _ZIP = b"PK\x03\x04"
 _EMPTY_ZIP = b"PK\x05\x06"
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+#: Signatures that no text begins with: an image of few colours is otherwise full of "characters".
+_IMAGE_SIGNATURES = {
+    b"\x89PNG\r\n\x1a\n": media_types.PNG,
+    b"\xff\xd8\xff": media_types.JPEG,
+}
 _RTF = b"{\\rtf"
 _UNICODE_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff", b"\xef\xbb\xbf")
 #: Bytes that prose, markup and logs do not contain (ESC, for coloured logs, is allowed).
@@ -68,6 +73,9 @@ def sniff(path: Path, declared: MediaType) -> MediaType:
         return _expect(media_types.PDF, declared)
     if sample.startswith(_RTF):
         _mismatch("an RTF document", declared)
+    for signature, image in _IMAGE_SIGNATURES.items():
+        if sample.startswith(signature):
+            return _expect(image, declared)
     # Text comes before the signature table, for some signatures are two letters: "BM" is a
     # bitmap, and the start of a sentence about cars.
     if looks_like_text(sample):
