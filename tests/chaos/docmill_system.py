@@ -3,13 +3,17 @@
 import secrets
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
 import httpx
+import redis
 
 from docmill_dev.ports import free_port
+from docmill_shared.broker.redis_broker import HEARTBEAT_TIMEOUT_MS
+from docmill_shared.messages import BULK_QUEUE, INGEST_QUEUE
 from tests.chaos.corpus import OWNERS, Document
 from tests.chaos.fleet import Fleet, Member
 from tests.chaos.ground import Ground, patiently
@@ -58,6 +62,7 @@ class DocmillSystem:
             "API_HOST": "127.0.0.1",
             "API_PORT": str(port),
         }
+        self._redis_url = environment["REDIS_URL"]
         self._url = f"http://127.0.0.1:{port}"
         self._http = httpx.Client(timeout=httpx.Timeout(20, connect=3), trust_env=False)
         self._tokens: dict[int, tuple[UUID, str]] = {}
@@ -67,7 +72,13 @@ class DocmillSystem:
         self.fleet = Fleet(
             [
                 Member("api", [*python, *gunicorn], environment, ready_url=f"{self._url}/readyz"),
-                *workers("docmill_ingest.worker", environment, threads=2, ready_line=ready),
+                *workers(
+                    "docmill_ingest.worker",
+                    environment,
+                    threads=2,
+                    ready_line=ready,
+                    work=ground.directory / "work",
+                ),
                 Member(
                     "scheduler",
                     [*python, "docmill_janitor.scheduler"],
@@ -119,6 +130,22 @@ class DocmillSystem:
     def in_queue(self) -> set[UUID] | None:
         """See :class:`System`: the queue of record is the table itself."""
         return None
+
+    def left_behind(self) -> int | None:
+        """See :class:`System`: what a dead worker held is taken over or dropped in a while.
+
+        A message that stays counts in the queue's depth for ever, and the dispatcher stops when
+        the depth has reached its cap.
+        """
+        deadline = time.monotonic() + HEARTBEAT_TIMEOUT_MS / 1000 + 5
+        while (left := self._depth()) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        return left
+
+    def _depth(self) -> int:
+        with redis.Redis.from_url(self._redis_url, socket_timeout=5) as client:
+            queues = (INGEST_QUEUE, BULK_QUEUE)
+            return sum(client.hlen(f"dramatiq:{queue}.msgs") for queue in queues)
 
     def _register(self, owner: int) -> None:
         account = {"email": f"owner-{owner}@example.org", "password": secrets.token_hex(12)}

@@ -1,10 +1,12 @@
 """The processes of one worker's system, restarted when they end, as an orchestrator would."""
 
+import shutil
 import signal
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from docmill_dev.processes import Process, Processes
 
@@ -23,6 +25,8 @@ class Member:
     environment: Mapping[str, str]
     ready_line: str | None = None
     ready_url: str | None = None
+    #: Empty at each start, as a new pod's is; a folder ``docmill-*`` in it is a file in hand.
+    work: Path | None = None
 
 
 class Fleet:
@@ -48,6 +52,11 @@ class Fleet:
     def has(self, name: str) -> bool:
         """Whether there is such a member."""
         return name in self._members
+
+    def is_busy(self, name: str) -> bool:
+        """Whether it holds a file, so that its end is worth looking at; True if nobody can tell."""
+        work = self._members[name].work
+        return work is None or any(work.glob("docmill-*"))
 
     def kill(self, name: str) -> None:
         """SIGKILL to the process and everything that it started."""
@@ -99,6 +108,9 @@ class Fleet:
         member = self._members[name]
         self._ended_at.pop(name, None)
         self._terminated.pop(name, None)
+        if member.work is not None:
+            shutil.rmtree(member.work, ignore_errors=True)
+            member.work.mkdir(parents=True)
         self._running[name] = self._processes.start(
             name,
             member.argv,

@@ -72,15 +72,12 @@ class Ground:
 
     def environment(self, database_url: str) -> dict[str, str]:
         """What every process of a worker gets, docmill's or the naive one's."""
-        work = self.directory / "work"
-        work.mkdir(exist_ok=True)
         return {
             **self._plain(),
             **self.stack.environment(),
             "DATABASE_URL": database_url,
             "GEMINI_API_KEY": API_KEY,
             "GEMINI_BASE_URL": self._provider_url,
-            "WORK_DIRECTORY": str(work),
             "LOG_FORMAT": "console",
         }
 

@@ -93,6 +93,12 @@ def proofs(docmill: Outcome, naive: Outcome | None = None) -> list[Proof]:
         _paid(docmill, naive),
         _recovered(docmill, naive),
         none("Processes that ended by themselves", lambda o: o.died.total()),
+        Proof(
+            "Messages that nobody will ever take",
+            not docmill.left_behind,
+            f"{docmill.left_behind}",
+            "-",
+        ),
     ]
 
 
@@ -120,7 +126,7 @@ def table(made: Sequence[Proof], docmill: Outcome, naive: Outcome | None) -> Tab
     row("Texts embedded", lambda o: f"{o.texts:,}")
     row("Duration, until the last of them was final", lambda o: seconds(o.seconds))
     row("Last file final, after everything was repaired", _settled)
-    row("Killed worker's file claimed again, p50", _p50)
+    row("Claimed again after a kill, p50", _p50)
     shown.add_section()
     for each in made:
         mark = Text("✓", "green") if each.holds else Text("✗", "bold red")
@@ -154,7 +160,7 @@ def _paid(docmill: Outcome, naive: Outcome | None) -> Proof:
 
 
 def _recovered(docmill: Outcome, naive: Outcome | None) -> Proof:
-    what = f"Killed worker's file claimed again, max. ({RECOVERY_BOUND:g} s)"
+    what = f"Claimed again after a kill, most ({RECOVERY_BOUND:g} s)"
     good = max(docmill.recoveries, default=0.0) <= RECOVERY_BOUND
     stuck = "never" if naive and naive.findings.stuck else "-"
     return Proof(what, good, _worst(docmill), stuck)

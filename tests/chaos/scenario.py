@@ -3,15 +3,17 @@
 import heapq
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tests.chaos.corpus import Document
 from tests.chaos.docmill_system import LEASE_SECONDS
+from tests.chaos.fleet import Fleet
 from tests.chaos.ground import Ground
 from tests.chaos.proofs import Expected, Findings, examine
 from tests.chaos.recoveries import ClaimWatch
-from tests.chaos.schedule import Fault
+from tests.chaos.schedule import Fault, FaultKind
 from tests.chaos.settling import Voice, settle
 from tests.chaos.strikes import LOSE_ANSWERS, strike
 from tests.chaos.systems import System, Upload
@@ -20,6 +22,8 @@ from tests.chaos.uploading import Uploading
 #: Uploads are spread over this part of the phase, so that late faults still find work.
 _UPLOADING = 0.92
 _TICK_SECONDS = 0.05
+#: A worker is killed with a file in hand if it takes one within this time, else without.
+_LURK_SECONDS = 3.0
 
 
 @dataclass(slots=True)
@@ -37,6 +41,7 @@ class Outcome:
     lost_otherwise: int
     kills: int
     died: Counter[str]
+    left_behind: int | None  #: messages; see :class:`System`
     settled_after: float | None  #: seconds from the last repair until all was final; None: never
     seconds: float
 
@@ -82,18 +87,18 @@ def run(
     in_queue, died = system.in_queue(), system.fleet.died.copy()
     objects = ground.objects()
     expected = expect([each.document for each in uploads])
-    paid: dict[str, int] = stats["text_sha256"]
     outcome = Outcome(
         findings=examine(uploads, expected, system.engine, objects, in_queue),
         uploads=uploads,
-        texts=len(paid),
-        paid_again=sum(paid.values()) - len(paid),
+        texts=len(stats["text_sha256"]),
+        paid_again=_paid_again(stats),
         in_flight=in_flight,
         refused=Counter({each: n for each, n in stats["statuses"].items() if each != "200"}),
         recoveries=watch.recoveries(kills),
         lost_otherwise=watch.lost_otherwise(kills),
         kills=sum(name.startswith("ingest-") for _, name in kills),
         died=died,
+        left_behind=system.left_behind(),
         settled_after=ended - repaired if settled else None,
         seconds=ended - started,
     )
@@ -117,10 +122,18 @@ def _strike_all(
         elapsed = time.monotonic() - started
         if todo and todo[0][0] <= elapsed:
             _, _, what = heapq.heappop(todo)
-            if isinstance(what, Fault):
-                voice.tell(elapsed, str(what))
-                in_flight += int(ground.paid()["in_flight"]) + (what.kind in LOSE_ANSWERS)
+            if isinstance(what, Fault) and _should_wait(what, elapsed, system.fleet):
+                number += 1
+                heapq.heappush(todo, (elapsed + _TICK_SECONDS / 2, number, what))
+            elif isinstance(what, Fault):
+                # The provider goes on with a dead client's calls, so they can be counted after a
+                # kill, which must not come too late; a restart would outlast them.
+                quick = what.kind is FaultKind.KILL_WORKER
+                before = None if quick else ground.paid()
                 later = strike(what, ground, system.fleet)
+                stats = before or ground.paid()
+                in_flight += stats["in_flight"] + (what.kind in LOSE_ANSWERS)
+                voice.tell(elapsed, f"{what!s:<40} paid twice by now: {_paid_again(stats)}")
                 if later is not None:
                     number += 1
                     heapq.heappush(todo, (elapsed + later[0], number, later[1]))
@@ -130,3 +143,15 @@ def _strike_all(
         voice.show(system.name, min(round(elapsed), round(plan.seconds)), round(plan.seconds))
         time.sleep(_TICK_SECONDS)
     return in_flight
+
+
+def _paid_again(stats: Mapping[str, Any]) -> int:
+    paid: dict[str, int] = stats["text_sha256"]
+    return sum(paid.values()) - len(paid)
+
+
+def _should_wait(fault: Fault, elapsed: float, fleet: Fleet) -> bool:
+    """Whether a kill of a worker that has nothing to lose would show little."""
+    if fault.kind is not FaultKind.KILL_WORKER or elapsed > fault.at + _LURK_SECONDS:
+        return False
+    return not fleet.is_busy(f"ingest-{fault.target}")

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 from typing import Protocol
 from uuid import UUID
 
@@ -50,19 +51,34 @@ class System(Protocol):
     def in_queue(self) -> set[UUID] | None:
         """The files that a message in Redis still names; None where that means nothing."""
 
+    def left_behind(self) -> int | None:
+        """Messages that are still in the queue when there is nothing to do; None: not counted."""
+
 
 def workers(
-    module: str, environment: Mapping[str, str], *, threads: int, ready_line: str
+    module: str,
+    environment: Mapping[str, str],
+    *,
+    threads: int,
+    ready_line: str,
+    work: Path | None = None,
 ) -> list[Member]:
-    """``ingest-1`` to ``ingest-N``, plain dramatiq processes, the last with its clock ahead."""
+    """``ingest-1`` to ``ingest-N``, plain dramatiq processes, the last with its clock ahead.
+
+    ``work``: where each gets a folder of its own for the files it has in hand.
+    """
     members = []
     for number in range(1, WORKERS + 1):
         env, target = dict(environment), module
         if number == WORKERS:
             env |= {"CHAOS_WORKER": module, "CHAOS_SKEW_SECONDS": str(SKEW_SECONDS)}
             target = "tests.chaos.skewed_worker"
-        argv = dramatiq(target, threads)
-        members.append(Member(f"ingest-{number}", argv, env, ready_line))
+        name, argv = f"ingest-{number}", dramatiq(target, threads)
+        folder = None
+        if work is not None:
+            folder = work / name
+            env["WORK_DIRECTORY"] = str(folder)
+        members.append(Member(name, argv, env, ready_line, work=folder))
     return members
 
 
