@@ -1,12 +1,19 @@
 """Postgres: one engine a process, and the cheap way to run one statement."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import sqlalchemy
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import OperationalError
 
 from docmill_shared.settings import DatabaseSettings
+
+Answer = TypeVar("Answer")
+
+_OUTAGE_POLL_SECONDS = 0.5
 
 
 def create_engine(settings: DatabaseSettings, application_name: str) -> Engine:
@@ -42,3 +49,21 @@ def autocommit(engine: Engine) -> Iterator[Connection]:
     """
     with engine.connect() as connection:
         yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+
+def outlast(function: Callable[[], Answer], *, seconds: float) -> Answer:
+    """``function()``, repeated while the database is away; for what must not be lost to a restart.
+
+    It must be harmless to do twice: a commit whose answer was lost is done again.
+
+    Raises:
+        sqlalchemy.exc.OperationalError: the database was away for longer than ``seconds``.
+    """
+    give_up_at = time.monotonic() + seconds
+    while True:
+        try:
+            return function()
+        except OperationalError:
+            if time.monotonic() > give_up_at:
+                raise
+            time.sleep(_OUTAGE_POLL_SECONDS)

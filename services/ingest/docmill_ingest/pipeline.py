@@ -8,25 +8,22 @@ and COMPLETED is set in the transaction that stores the chunks (store).
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from uuid import UUID
-
-from sqlalchemy.exc import OperationalError
 
 from docmill_ingest.outcomes import settle
 from docmill_ingest.resources import Resources
 from docmill_ingest.stages import chunk, dedupe, embed, extract, fetch, store
 from docmill_ingest.work import Progress, Work
-from docmill_shared.database import autocommit
+from docmill_shared.database import autocommit, outlast
 from docmill_shared.errors import LeaseLost
 from docmill_shared.files import claims
+from docmill_shared.files.claims import Claim
 from docmill_shared.observability import get_logger
 from docmill_shared.states import FileStatus
 
 _log = get_logger(__name__)
-
-#: How often a worker tries to write an outcome while the database is away.
-DATABASE_RETRY_SECONDS = 0.5
 
 Stage = Callable[[Work, Resources], None]
 STAGES: tuple[Stage, ...] = (
@@ -45,8 +42,7 @@ def ingest(file_id: UUID, resources: Resources) -> None:
     Whatever goes wrong with the file ends in its row. An error leaves this function only when
     the row could not be written, and then the lease runs out and the file is queued again.
     """
-    with autocommit(resources.engine) as connection:
-        claim = claims.claim(connection, file_id, resources.settings.lease)
+    claim = outlast(partial(_claim, file_id, resources), seconds=resources.settings.lease_seconds)
     if claim is None:
         _log.debug("not due", file_id=str(file_id))
         return
@@ -74,23 +70,23 @@ def ingest(file_id: UUID, resources: Resources) -> None:
     )
 
 
+def _claim(file_id: UUID, resources: Resources) -> Claim | None:
+    with autocommit(resources.engine) as connection:
+        return claims.claim(connection, file_id, resources.settings.lease)
+
+
 def _settle(work: Work, error: Exception, resources: Resources) -> None:
     """Write the outcome, also if the database comes back only after a while.
 
     Not longer than the lease: after that the file is queued again without us.
     """
-    give_up_at = time.monotonic() + resources.settings.lease_seconds
-    while True:
-        try:
-            status = settle(work.claim, error, resources)
-        except LeaseLost:
-            _log.info("lease lost, stopped", file_id=str(work.claim.file_id))
-            return
-        except OperationalError:
-            if time.monotonic() > give_up_at:
-                raise
-            time.sleep(DATABASE_RETRY_SECONDS)
-        else:
-            if status is not None:
-                work.progress.publish(resources, status)
-            return
+    try:
+        status = outlast(
+            partial(settle, work.claim, error, resources),
+            seconds=resources.settings.lease_seconds,
+        )
+    except LeaseLost:
+        _log.info("lease lost, stopped", file_id=str(work.claim.file_id))
+        return
+    if status is not None:
+        work.progress.publish(resources, status)

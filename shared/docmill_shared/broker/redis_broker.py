@@ -1,8 +1,8 @@
 """Dramatiq's Redis broker without the faults that were measured in it (docs/adr/0009).
 
 The keys are those of the stock broker, so dashboards and autoscalers that know them work, plus
-``Q.wake`` (a list that idle consumers block on) and ``Q.deliveries`` (how often each message was
-handed out). Time is the server's: heartbeats by workers' clocks let one whose clock is ahead steal
+``Q.wake`` (a list that idle consumers block on), ``Q.deliveries`` (how often each message was handed
+out) and ``__queues__`` (the names of all queues). Time is the server's: heartbeats by workers' clocks let one whose clock is ahead steal
 messages that run.
 """
 
@@ -14,7 +14,6 @@ from typing import Any
 import redis
 from dramatiq import MessageProxy
 from dramatiq.brokers.redis import RedisBroker
-from dramatiq.common import dq_name
 from dramatiq.errors import BrokerConnectionError
 from dramatiq.middleware import Middleware
 
@@ -100,7 +99,6 @@ class HardenedRedisBroker(RedisBroker):
         With 0 it only says that this worker lives and recovers what dead ones held.
         """
         limit = 0 if queue_name.endswith(".DQ") else self.max_deliveries
-        known = {*self.queues, *(dq_name(each) for each in self.queues)}
         answer = self.script(
             "fetch",
             queue_name,
@@ -109,7 +107,6 @@ class HardenedRedisBroker(RedisBroker):
             self.heartbeat_timeout,
             self.dead_message_ttl,
             limit,
-            *sorted(known),
         )
         fetched = [
             (key.decode(), data) for key, data in zip(answer[::2], answer[1::2], strict=True)

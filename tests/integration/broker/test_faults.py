@@ -15,6 +15,8 @@ from dramatiq.brokers.redis import RedisBroker
 
 from docmill_dev.processes import Processes
 from docmill_dev.stack import Stack
+from docmill_shared.broker import HardenedRedisBroker
+from tests.fakes.broker_worker import make_broker
 from tests.integration.broker.conftest import Start
 
 Wait = Callable[..., None]
@@ -283,3 +285,24 @@ def wait_a_moment(wait: Wait, seconds: float = 1.0) -> None:
     """Let a thing happen that cannot be seen from outside, such as a failed call."""
     started = time.monotonic()
     wait(lambda: time.monotonic() - started > seconds)
+
+
+def test_a_worker_of_another_queue_strands_nothing(url: str, eventually: Wait) -> None:
+    """The janitor's worker may be the first to notice that an ingest worker is dead."""
+    from dramatiq import Message
+
+    client = redis.Redis.from_url(url)
+    victim = make_broker("hardened", url, heartbeat_timeout=500)
+    assert isinstance(victim, HardenedRedisBroker)
+    victim.enqueue(Message(queue_name="files", actor_name="note", args=(), kwargs={}, options={}))
+    assert len(victim.fetch("files", 1)) == 1
+
+    other = make_broker("hardened", url, heartbeat_timeout=500)
+    assert isinstance(other, HardenedRedisBroker)
+
+    def is_noticed() -> bool:
+        other.fetch("jobs", 0)
+        return client.zscore("dramatiq:__heartbeats__", victim.broker_id) is None
+
+    eventually(is_noticed)
+    assert len(other.fetch("files", 1)) == 1

@@ -14,7 +14,7 @@ from docmill_ingest.resources import Resources
 from docmill_ingest.work import Work
 from docmill_shared import embedding_cache
 from docmill_shared.chunks import Passage
-from docmill_shared.database import autocommit
+from docmill_shared.database import autocommit, outlast
 from docmill_shared.errors import PermanentError, TextRejected
 from docmill_shared.states import FailureReason
 
@@ -78,12 +78,8 @@ def _embed(work: Work, resources: Resources, batch: _Batch) -> tuple[list[Passag
     if resources.embeddings_are_free:
         return batch.passages, _embed_texts(work, resources, batch.passages, batch.texts)
 
-    model = resources.embedder.model
     digests = [embedding_cache.digest(text) for text in batch.texts]
-    with autocommit(resources.engine) as connection:
-        vectors = embedding_cache.look_up(
-            connection, model=model, task_type=_TASK_TYPE, digests=digests
-        )
+    vectors = _look_up(resources, digests)
     # By digest, so that a text which stands twice in the batch is paid for once.
     missing = {key: at for at, key in enumerate(digests) if key not in vectors}
     if missing:
@@ -94,12 +90,31 @@ def _embed(work: Work, resources: Resources, batch: _Batch) -> tuple[list[Passag
             [batch.passages[at] for at in places],
             [batch.texts[at] for at in places],
         )
-        with autocommit(resources.engine) as connection:
-            embedding_cache.remember(
-                connection, model=model, task_type=_TASK_TYPE, digests=list(missing), vectors=fresh
-            )
+        # It is paid for: a restart of the database must not lose it.
+        outlast(
+            partial(_remember, resources, list(missing), fresh),
+            seconds=resources.settings.lease_seconds,
+        )
         vectors.update(zip(missing, fresh, strict=True))
     return batch.passages, np.stack([vectors[key] for key in digests])
+
+
+def _look_up(resources: Resources, digests: Sequence[bytes]) -> dict[bytes, Vectors]:
+    with autocommit(resources.engine) as connection:
+        return embedding_cache.look_up(
+            connection, model=resources.embedder.model, task_type=_TASK_TYPE, digests=digests
+        )
+
+
+def _remember(resources: Resources, digests: Sequence[bytes], vectors: Vectors) -> None:
+    with autocommit(resources.engine) as connection:
+        embedding_cache.remember(
+            connection,
+            model=resources.embedder.model,
+            task_type=_TASK_TYPE,
+            digests=digests,
+            vectors=vectors,
+        )
 
 
 def _embed_texts(

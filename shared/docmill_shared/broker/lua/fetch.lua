@@ -1,6 +1,6 @@
 -- Say that this worker lives, recover what dead workers held, hand out up to `count` messages.
 -- KEYS: namespace. ARGV: queue, worker, count, heartbeat timeout (ms), dead message TTL (ms),
--- most deliveries of a message (0: no limit), then every queue that workers consume.
+-- most deliveries of a message (0: no limit).
 local namespace, worker, count = KEYS[1], ARGV[2], tonumber(ARGV[3])
 local queue, limit = namespace .. ":" .. ARGV[1], tonumber(ARGV[6])
 local heartbeats = namespace .. ":__heartbeats__"
@@ -13,14 +13,18 @@ local function canonical(name)
 end
 local dead_letters = namespace .. ":" .. canonical(ARGV[1]) .. ".XQ"
 
+-- Every queue that was ever consumed: a dead worker is forgotten by whoever notices it first, who
+-- need not consume what it held.
+local queues = namespace .. ":__queues__"
+redis.call("sadd", queues, ARGV[1])
 redis.call("zadd", heartbeats, now, worker)
 for _, dead in ipairs(redis.call("zrangebyscore", heartbeats, 0, now - ARGV[4])) do
-    for i = 7, #ARGV do
-        local held = namespace .. ":__acks__." .. dead .. "." .. ARGV[i]
+    for _, name in ipairs(redis.call("smembers", queues)) do
+        local held = namespace .. ":__acks__." .. dead .. "." .. name
         for _, id in ipairs(redis.call("smembers", held)) do
-            if redis.call("hexists", namespace .. ":" .. ARGV[i] .. ".msgs", id) == 1 then
-                redis.call("lpush", namespace .. ":" .. ARGV[i], id)
-                redis.call("rpush", namespace .. ":" .. ARGV[i] .. ".wake", "1")
+            if redis.call("hexists", namespace .. ":" .. name .. ".msgs", id) == 1 then
+                redis.call("lpush", namespace .. ":" .. name, id)
+                redis.call("rpush", namespace .. ":" .. name .. ".wake", "1")
             end
         end
         redis.call("del", held)
