@@ -6,17 +6,26 @@ finds 9,000 of them here the next time.
 
 import hashlib
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ARRAY, Connection, LargeBinary, any_, bindparam, func, select, update
+from sqlalchemy import ARRAY, Connection, LargeBinary, any_, bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from docmill_shared.schema import DIMENSIONS, CachedEmbedding
 
 #: ``last_used_at`` is exact to a day: noting every use would turn each look-up into a write.
 _TOUCH_AFTER = timedelta(days=1)
+
+_FORGET = text("""
+delete from embedding_cache where ctid = any(array(
+    select ctid from embedding_cache
+    where cast(:before as timestamptz) is null or last_used_at < :before
+    order by last_used_at limit :limit for update skip locked
+))
+""")
+_ESTIMATE = text("select reltuples from pg_class where oid = 'embedding_cache'::regclass")
 
 
 def digest(text: str) -> bytes:
@@ -76,3 +85,20 @@ def remember(
     ]
     if rows:
         connection.execute(insert(CachedEmbedding).on_conflict_do_nothing(), rows)
+
+
+def delete_unused(connection: Connection, *, now: datetime, age: timedelta, limit: int) -> int:
+    """Forget up to ``limit`` embeddings that were not used for ``age``; return how many."""
+    return connection.execute(_FORGET, {"before": now - age, "limit": limit}).rowcount
+
+
+def delete_surplus(connection: Connection, *, keep: int, limit: int) -> int:
+    """Forget up to ``limit`` of the longest unused while there are more than ``keep``.
+
+    The count is the planner's, which autovacuum keeps up to date: an exact one would read a table
+    of gigabytes.
+    """
+    surplus = min(int(connection.execute(_ESTIMATE).scalar_one()) - keep, limit)
+    if surplus <= 0:
+        return 0
+    return connection.execute(_FORGET, {"before": None, "limit": surplus}).rowcount

@@ -11,6 +11,9 @@ from typing import ClassVar, Self
 INGEST_QUEUE = "ingest"
 BULK_QUEUE = "ingest_bulk"
 JANITOR_QUEUE = "janitor"
+MAIL_QUEUE = "mail"
+#: Every queue that docmill consumes.
+QUEUES = (INGEST_QUEUE, BULK_QUEUE, JANITOR_QUEUE, MAIL_QUEUE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +56,17 @@ class IngestBulkFile(Message):
 
 @dataclass(frozen=True, slots=True)
 class RunJob(Message):
-    """Run one recurring job of the janitor, for the slot (ISO 8601, UTC) that fired it."""
+    """Run one recurring job of the janitor.
+
+    Either for the slot (ISO 8601, UTC) that fired it, or because somebody asked for it; then
+    ``run_id`` is the id under which the history will show it.
+    """
 
     actor: ClassVar[str] = "run_job"
     queue: ClassVar[str] = JANITOR_QUEUE
 
     job: str
-    slot: str
+    slot: str | None = None
+    run_id: str | None = None
+    requested_by: str | None = None
+    dry_run: bool = False

@@ -1,7 +1,7 @@
 """The tables. Alembic's migrations build the same ones; ``tests/migration`` proves it.
 
 Each table has one owning module that holds its SQL: ``files``, ``chunks``, ``embedding_cache``
-and ``accounts`` in this package, the janitor's ``schedule`` and ``history``.
+``accounts``, ``job_runs`` and ``job_schedule`` in this package, the janitor's ``schedule``.
 """
 
 from datetime import datetime
@@ -54,8 +54,12 @@ class User(Base):
     password_hash: Mapped[str]
     role: Mapped[str] = mapped_column(server_default="user")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    #: Since when somebody sends the welcome mail, and when it was sent.
+    welcome_claimed_at: Mapped[datetime | None]
+    welcomed_at: Mapped[datetime | None]
 
     __table_args__ = (
+        Index("users_unwelcomed", "created_at", postgresql_where=sql("welcomed_at is null")),
         CheckConstraint("role in ('user', 'contributor', 'admin')", name="users_role_known"),
     )
 
@@ -98,6 +102,8 @@ class File(Base):
     object_key: Mapped[str] = mapped_column(unique=True)
     #: Set once the object is known to be gone while the row stays (DUPLICATE).
     object_deleted_at: Mapped[datetime | None]
+    #: Set when a reconciliation found that the object which should be there is not.
+    object_missing_at: Mapped[datetime | None]
     sha256: Mapped[bytes | None]
 
     status: Mapped[str] = mapped_column(server_default="PENDING")
@@ -174,6 +180,11 @@ class File(Base):
             "created_at",
             postgresql_where=sql("status in ('PENDING', 'FAILED', 'DELETING')"),
         ),
+        Index(
+            "files_duplicate_objects",
+            "finished_at",
+            postgresql_where=sql("status = 'DUPLICATE' and object_deleted_at is null"),
+        ),
     )
 
 
@@ -239,6 +250,24 @@ class ScheduleSlot(Base):
     slot: Mapped[datetime]
 
 
+class ScheduledJobRow(Base):
+    """A recurring job as the scheduler that runs has it, for operators to see and to pause."""
+
+    __tablename__ = "schedule"
+
+    job: Mapped[str] = mapped_column(primary_key=True)
+    cron: Mapped[str]
+    what: Mapped[str]
+    #: None for a job that runs every few seconds.
+    next_at: Mapped[datetime | None]
+    #: When a scheduler last said so.
+    published_at: Mapped[datetime]
+    #: While set, slots pass by without a message.
+    paused_at: Mapped[datetime | None]
+    #: Where a job that works through everything in parts goes on.
+    bookmark: Mapped[str | None]
+
+
 class JobRun(Base):
     """One run of a recurring job: what it did, or why it could not."""
 
@@ -248,9 +277,18 @@ class JobRun(Base):
     job: Mapped[str]
     slot: Mapped[datetime | None]
     started_at: Mapped[datetime]
-    finished_at: Mapped[datetime]
+    #: None while it runs, and for ever if its worker died.
+    finished_at: Mapped[datetime | None]
+    dry_run: Mapped[bool] = mapped_column(server_default=false())
+    #: The user who asked for it; None: the schedule.
+    requested_by: Mapped[UUID | None]
     counts: Mapped[dict[str, int]] = mapped_column(JSONB, server_default=sql("'{}'"))
+    #: A line for each thing that a dry run found to do, as far as they were kept.
+    findings: Mapped[list[str]] = mapped_column(JSONB, server_default=sql("'[]'"))
     error: Mapped[str | None]
     host: Mapped[str]
 
-    __table_args__ = (Index("job_runs_newest", "job", sql("started_at desc")),)
+    __table_args__ = (
+        Index("job_runs_newest", "job", sql("started_at desc")),
+        Index("job_runs_started", "started_at"),
+    )

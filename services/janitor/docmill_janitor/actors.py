@@ -1,6 +1,7 @@
 """The actor of the janitor's queue: rebuild the message, run the job it names."""
 
 from datetime import datetime
+from uuid import UUID
 
 import dramatiq
 from sqlalchemy.exc import OperationalError
@@ -32,7 +33,14 @@ def declare(broker: HardenedRedisBroker, resources: Resources) -> None:
         message = RunJob.from_fields(fields)
         job = jobs[message.job]
         try:
-            runner.run(job, datetime.fromisoformat(message.slot), resources)
+            runner.run(
+                job,
+                datetime.fromisoformat(message.slot) if message.slot else None,
+                resources,
+                run_id=UUID(message.run_id) if message.run_id else None,
+                requested_by=UUID(message.requested_by) if message.requested_by else None,
+                dry_run=message.dry_run,
+            )
         except (TransientError, OperationalError) as error:
             if not job.frequent:
                 raise

@@ -1,9 +1,11 @@
 """The composition root of the janitor's processes."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Connection, Engine, func, select
 
 from docmill_janitor.settings import JanitorSettings
 from docmill_shared.broker import HardenedRedisBroker, create_broker
@@ -19,6 +21,17 @@ class Resources:
     engine: Engine
     objects: ObjectStore
     broker: HardenedRedisBroker
+
+    @contextmanager
+    def sweeping(self, *, dry_run: bool) -> Iterator[Connection]:
+        """A connection whose every statement commits by itself; in a dry run, nothing does."""
+        if not dry_run:
+            with autocommit(self.engine) as connection:
+                yield connection
+            return
+        with self.engine.connect() as connection:
+            yield connection
+            connection.rollback()
 
     def now(self) -> datetime:
         """The database's clock: the one that leases are written by."""

@@ -1,15 +1,17 @@
-"""Runs one job for one slot: in bounded sweeps, and with a record of what it did."""
+"""Runs one job once: in bounded sweeps, and with a record of what it did."""
 
 import time
 from collections import Counter
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from datetime import datetime
+from uuid import UUID, uuid4
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from docmill_janitor import history
 from docmill_janitor.resources import Resources
 from docmill_janitor.schedule import ScheduledJob
 from docmill_janitor.swept import Swept
+from docmill_shared import job_runs
 from docmill_shared.database import autocommit
 from docmill_shared.observability import get_logger
 
@@ -17,54 +19,90 @@ _log = get_logger(__name__)
 
 #: A job goes on sweeping this long while there is more; the rest waits for its next slot.
 SWEEP_FOR_SECONDS = 60.0
+#: Lines of a dry run that the history keeps.
+FINDINGS = 200
 
 
-def run(job: ScheduledJob, slot: datetime | None, resources: Resources) -> Swept:
-    """Sweep until there is nothing more or time is up; record it.
+def run(
+    job: ScheduledJob,
+    slot: datetime | None,
+    resources: Resources,
+    *,
+    run_id: UUID | None = None,
+    requested_by: UUID | None = None,
+    dry_run: bool = False,
+) -> Swept:
+    """Sweep until there is nothing more or time is up; a dry run is one sweep. Record it.
 
-    Raises whatever the job raised, after it was recorded as far as possible.
+    A scheduled run of a frequent job is recorded only if it did something. Raises whatever the job
+    raised, after it was recorded as far as possible.
     """
-    started_at = resources.now()
-    began = time.monotonic()
-    counts: Counter[str] = Counter()
-    more, failure = True, None
+    now = resources.now()
+    run_id = run_id or uuid4()
+
+    def begin() -> None:
+        with autocommit(resources.engine) as connection:
+            job_runs.begin(
+                connection,
+                run_id,
+                job=job.name,
+                slot=slot,
+                dry_run=dry_run,
+                requested_by=requested_by,
+            )
+
+    quiet = job.frequent and requested_by is None and not dry_run
+    if not quiet:
+        begin()
+    total, failure = Swept(), None
     try:
-        while more and time.monotonic() - began < SWEEP_FOR_SECONDS:
-            swept = job.run(resources, now=started_at, limit=resources.settings.sweep_rows)
-            counts.update(swept.counts)
-            # A sweep that did nothing although there is more cannot go on now.
-            more = swept.more and not swept.idle
+        total = _sweep(job, resources, now, dry_run)
     except Exception as error:
         failure = f"{type(error).__name__}: {error}"
         raise
     finally:
-        total = Swept(dict(counts), more=more)
-        if failure or not (job.frequent and total.idle):
-            elapsed = timedelta(seconds=time.monotonic() - began)
-            _record(job, slot, started_at, started_at + elapsed, total, failure, resources)
+        if failure or not (quiet and total.idle):
+            if quiet:
+                _attempt(begin, job)
+            _finish(job, run_id, total, failure, resources)
     return total
 
 
-def _record(
-    job: ScheduledJob,
-    slot: datetime | None,
-    started_at: datetime,
-    finished_at: datetime,
-    total: Swept,
-    failure: str | None,
-    resources: Resources,
+def _sweep(job: ScheduledJob, resources: Resources, now: datetime, dry_run: bool) -> Swept:
+    began = time.monotonic()
+    counts: Counter[str] = Counter()
+    while True:
+        swept = job.run(resources, now=now, limit=resources.settings.sweep_rows, dry_run=dry_run)
+        counts.update(swept.counts)
+        # A sweep that did nothing although there is more cannot go on now.
+        more = swept.more and not swept.idle and not dry_run
+        if not more or time.monotonic() - began >= SWEEP_FOR_SECONDS:
+            return Swept(dict(counts), swept.more, swept.findings, swept.refused)
+
+
+def _finish(
+    job: ScheduledJob, run_id: UUID, total: Swept, failure: str | None, resources: Resources
 ) -> None:
+    if total.refused:
+        failure = f"Refused: {total.refused}"
+        _log.warning("refused", job=job.name, why=total.refused)
     _log.info("ran", job=job.name, error=failure, **total.counts)
-    try:
+    findings = list(total.findings[:FINDINGS])
+    if len(total.findings) > FINDINGS:
+        findings.append(f"and {len(total.findings) - FINDINGS} more")
+
+    def finish() -> None:
         with autocommit(resources.engine) as connection:
-            history.record(
-                connection,
-                job=job.name,
-                slot=slot,
-                started_at=started_at,
-                finished_at=finished_at,
-                counts=total.counts,
-                error=failure,
+            job_runs.finish(
+                connection, run_id, counts=total.counts, findings=findings, error=failure
             )
+
+    _attempt(finish, job)
+
+
+def _attempt(record: Callable[[], None], job: ScheduledJob) -> None:
+    """What was done is done, also if it cannot be recorded."""
+    try:
+        record()
     except SQLAlchemyError as error:
         _log.warning("the run could not be recorded", job=job.name, error=str(error))

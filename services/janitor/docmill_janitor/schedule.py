@@ -4,6 +4,7 @@ Times are UTC. Any number of schedulers may run: a slot belongs to whoever moves
 ``schedule_slots`` forward to it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -12,17 +13,28 @@ from apscheduler.triggers.cron import CronTrigger
 from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import insert
 
-from docmill_janitor.jobs import clean_expired_tokens, dispatch_due, recover_expired_leases
+from docmill_janitor.jobs import (
+    clean_expired_tokens,
+    dispatch_due,
+    promote_large_owners,
+    prune_history,
+    recover_expired_leases,
+    trim_embedding_cache,
+)
 from docmill_janitor.resources import Resources
 from docmill_janitor.settings import JanitorSettings
 from docmill_janitor.swept import Swept
+from docmill_shared import job_schedule
+from docmill_shared.job_schedule import Published
 from docmill_shared.schema import ScheduleSlot
 
 
 class Run(Protocol):
     """The body of a job."""
 
-    def __call__(self, resources: Resources, *, now: datetime, limit: int) -> Swept: ...
+    def __call__(
+        self, resources: Resources, *, now: datetime, limit: int, dry_run: bool
+    ) -> Swept: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +42,28 @@ class ScheduledJob:
     """A row of the schedule."""
 
     name: str
-    trigger: CronTrigger
+    cron: str  #: five fields, or six with seconds first, in UTC
     run: Run
     what: str
     #: A repair that runs every few seconds: not recorded when it found nothing to do, never
     #: retried or caught up with, since its next slot does the same.
     frequent: bool = False
+
+    @property
+    def trigger(self) -> CronTrigger:
+        """When it fires."""
+        *seconds, minute, hour, day, month, weekday = self.cron.split()
+        if not seconds:
+            return CronTrigger.from_crontab(self.cron, timezone=UTC)
+        return CronTrigger(
+            second=seconds[0],
+            minute=minute,
+            hour=hour,
+            day=day,
+            month=month,
+            day_of_week=weekday,
+            timezone=UTC,
+        )
 
 
 def schedule(settings: JanitorSettings) -> tuple[ScheduledJob, ...]:
@@ -57,9 +85,27 @@ def schedule(settings: JanitorSettings) -> tuple[ScheduledJob, ...]:
         ),
         ScheduledJob(
             "clean_expired_tokens",
-            _cron(settings.clean_expired_tokens_cron),
+            settings.clean_expired_tokens_cron,
             clean_expired_tokens.run,
             "Deletes revoked and refresh tokens that have expired.",
+        ),
+        ScheduledJob(
+            "trim_embedding_cache",
+            settings.trim_embedding_cache_cron,
+            trim_embedding_cache.run,
+            "Forgets embeddings that were long not used, and the oldest of too many.",
+        ),
+        ScheduledJob(
+            "prune_history",
+            settings.prune_history_cron,
+            prune_history.run,
+            "Deletes old runs of jobs from the history.",
+        ),
+        ScheduledJob(
+            "promote_large_owners",
+            settings.promote_large_owners_cron,
+            promote_large_owners.run,
+            "Gives large owners an index of their own, and drops it when they have shrunk.",
         ),
     )
 
@@ -77,9 +123,11 @@ def latest_slot(trigger: CronTrigger, now: datetime, within: timedelta) -> datet
 def claim_slot(connection: Connection, job: str, slot: datetime) -> bool:
     """Whether this slot is the caller's: it is later than any claimed before.
 
-    The row stays locked until the caller commits, so a slot whose message could not be sent is
-    given back by rolling back.
+    Of a job that is paused every slot is passed over. The row stays locked until the caller
+    commits, so a slot whose message could not be sent is given back by rolling back.
     """
+    if job_schedule.is_paused(connection, job):
+        return False
     claimed = insert(ScheduleSlot).values(job=job, slot=slot)
     claimed = claimed.on_conflict_do_update(
         index_elements=[ScheduleSlot.job],
@@ -89,10 +137,19 @@ def claim_slot(connection: Connection, job: str, slot: datetime) -> bool:
     return connection.execute(claimed.returning(ScheduleSlot.job)).one_or_none() is not None
 
 
-def _every(seconds: int) -> CronTrigger:
+def published(jobs: Sequence[ScheduledJob], now: datetime) -> list[Published]:
+    """The schedule as operators see it."""
+    return [
+        Published(
+            job.name,
+            job.cron,
+            job.what,
+            None if job.frequent else job.trigger.get_next_fire_time(None, now),
+        )
+        for job in jobs
+    ]
+
+
+def _every(seconds: int) -> str:
     # Cron and not an interval: slots must be the same instants for every replica.
-    return CronTrigger(second=f"*/{seconds}" if seconds < 60 else "0", timezone=UTC)
-
-
-def _cron(expression: str) -> CronTrigger:
-    return CronTrigger.from_crontab(expression, timezone=UTC)
+    return f"{f'*/{seconds}' if seconds < 60 else '0'} * * * * *"

@@ -7,8 +7,9 @@ from apscheduler.schedulers.blocking import BlockingScheduler
 from sqlalchemy.exc import SQLAlchemyError
 
 from docmill_janitor.resources import Resources, build
-from docmill_janitor.schedule import ScheduledJob, claim_slot, latest_slot, schedule
+from docmill_janitor.schedule import ScheduledJob, claim_slot, latest_slot, published, schedule
 from docmill_janitor.settings import JanitorSettings
+from docmill_shared import job_schedule
 from docmill_shared.broker import QueueUnavailable, depth, send
 from docmill_shared.messages import JANITOR_QUEUE, RunJob
 from docmill_shared.observability import get_logger
@@ -43,8 +44,15 @@ def fire(job: ScheduledJob, resources: Resources) -> None:
 
 
 def catch_up(resources: Resources) -> None:
-    """Fire whatever was missed within the catch-up window."""
-    for job in schedule(resources.settings):
+    """Publish the schedule, and fire whatever was missed within the catch-up window."""
+    jobs = schedule(resources.settings)
+    try:
+        with resources.engine.begin() as connection:
+            now = datetime.now(UTC)
+            job_schedule.publish(connection, published(jobs, now), now)
+    except SQLAlchemyError as error:
+        _log.warning("could not publish", error=str(error).partition("\n")[0])
+    for job in jobs:
         if not job.frequent:
             fire(job, resources)
 

@@ -9,6 +9,10 @@ class Swept:
 
     counts: dict[str, int] = field(default_factory=dict)
     more: bool = False
+    #: What a dry run would have done, a line each: ``delete file <id> (FAILED since <time>)``.
+    findings: tuple[str, ...] = ()
+    #: Why the job did nothing although it was told to run: a sentence for the operator.
+    refused: str | None = None
 
     @property
     def idle(self) -> bool:

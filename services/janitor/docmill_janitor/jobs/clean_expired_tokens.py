@@ -8,7 +8,6 @@ from sqlalchemy import Connection
 from docmill_janitor.resources import Resources
 from docmill_janitor.swept import Swept
 from docmill_shared import accounts
-from docmill_shared.database import autocommit
 
 #: Small, so that no statement holds its row locks for more than a moment.
 BATCH = 1_000
@@ -18,9 +17,9 @@ class _Delete(Protocol):
     def __call__(self, connection: Connection, *, now: datetime, limit: int) -> int: ...
 
 
-def run(resources: Resources, *, now: datetime, limit: int) -> Swept:
+def run(resources: Resources, *, now: datetime, limit: int, dry_run: bool = False) -> Swept:
     """Delete up to ``limit`` of each kind, in batches that each commit by themselves."""
-    with autocommit(resources.engine) as connection:
+    with resources.sweeping(dry_run=dry_run) as connection:
         revoked = _delete_in_batches(accounts.delete_expired_revoked_tokens, connection, now, limit)
         refresh = _delete_in_batches(accounts.delete_expired_refresh_tokens, connection, now, limit)
     return Swept(

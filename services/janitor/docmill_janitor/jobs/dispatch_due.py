@@ -9,7 +9,6 @@ from sqlalchemy import Connection
 from docmill_janitor.resources import Resources
 from docmill_janitor.swept import Swept
 from docmill_shared.broker import depth, send
-from docmill_shared.database import autocommit
 from docmill_shared.files import dispatch
 from docmill_shared.messages import BULK_QUEUE, INGEST_QUEUE, IngestBulkFile, IngestFile
 
@@ -22,7 +21,7 @@ LOST_AT_THE_LATEST = timedelta(minutes=10)
 TOP_UP_SECONDS = 0.05
 
 
-def run(resources: Resources, *, now: datetime, limit: int) -> Swept:
+def run(resources: Resources, *, now: datetime, limit: int, dry_run: bool = False) -> Swept:
     """Keep the ingest queues filled up to their cap until nothing is due or the next slot is.
 
     Files that somebody waits for go to their own queue, of which workers take first.
@@ -32,13 +31,15 @@ def run(resources: Resources, *, now: datetime, limit: int) -> Swept:
     """
     began = time.monotonic()
     sent = 0
-    with autocommit(resources.engine) as connection:
+    with resources.sweeping(dry_run=dry_run) as connection:
         lost = _take_lost(connection, resources, now, limit)
         while True:
             elapsed = time.monotonic() - began
-            filled, more = _fill(connection, resources, now + timedelta(seconds=elapsed), limit)
+            at = now + timedelta(seconds=elapsed)
+            filled, more = _fill(connection, resources, at, limit, dry_run)
             sent += filled
-            if not more or sent >= limit or elapsed >= resources.settings.dispatch_seconds:
+            over = dry_run or sent >= limit or elapsed >= resources.settings.dispatch_seconds
+            if over or not more:
                 return Swept({"sent": sent, "lost": lost})
             time.sleep(TOP_UP_SECONDS)
 
@@ -50,7 +51,7 @@ def _take_lost(connection: Connection, resources: Resources, now: datetime, limi
 
 
 def _fill(
-    connection: Connection, resources: Resources, now: datetime, limit: int
+    connection: Connection, resources: Resources, now: datetime, limit: int, dry_run: bool
 ) -> tuple[int, bool]:
     """Fill both queues up once; return how many were sent and whether there may be more."""
     sent, more = 0, False
@@ -61,7 +62,7 @@ def _fill(
         if room > 0:
             bulk = kind is IngestBulkFile
             due = dispatch.take_due(connection, bulk=bulk, now=now, limit=room)
-            for file_id in due:
+            for file_id in () if dry_run else due:
                 send(resources.broker, kind(file_id=str(file_id)))
         sent += len(due)
         more = more or len(due) >= room

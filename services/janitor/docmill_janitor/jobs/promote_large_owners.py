@@ -1,0 +1,68 @@
+"""Give large owners a partial index of their own, and take it away when they have shrunk."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from docmill_janitor.resources import Resources
+from docmill_janitor.swept import Swept
+from docmill_shared import owner_indexes
+from docmill_shared.database import autocommit
+
+#: One build at a time, whichever worker does it; the number only has to be nobody else's.
+_LOCK = text("select pg_try_advisory_lock(7_301_405)")
+_UNLOCK = text("select pg_advisory_unlock(7_301_405)")
+
+
+def run(resources: Resources, *, now: datetime, limit: int, dry_run: bool = False) -> Swept:
+    """Build or drop one index; the next sweep does the next.
+
+    An owner is promoted above ``PROMOTE_ABOVE_CHUNKS`` and loses the index below half of that, so
+    that nobody at the border has it built again and again. What a broken-off build left is dropped.
+    """
+    threshold = resources.settings.promote_above_chunks
+    with autocommit(resources.engine) as connection:
+        large = owner_indexes.large_owners(connection, more_than=threshold // 2)
+        indexes = owner_indexes.existing(connection)
+        broken = [index.owner_id for index in indexes if not index.valid]
+        shrunk = [index.owner_id for index in indexes if index.owner_id not in large]
+        indexed = {index.owner_id for index in indexes if index.valid}
+        grown = sorted(
+            (owner for owner in large.keys() - indexed if large[owner] > threshold),
+            key=lambda owner: -large[owner],
+        )
+        drops = list(dict.fromkeys(broken + shrunk))
+        if dry_run:
+            return Swept(
+                {"promoted": len(grown), "dropped": len(drops)},
+                findings=(
+                    *(f"drop the index of owner {owner}" for owner in drops),
+                    *(
+                        f"build an index for owner {owner}: {large[owner]:,} passages"
+                        for owner in grown
+                    ),
+                ),
+            )
+        if not (drops or grown) or not connection.execute(_LOCK).scalar_one():
+            return Swept({"promoted": 0, "dropped": 0})
+        try:
+            return _one(connection, drops, grown)
+        finally:
+            connection.execute(_UNLOCK)
+
+
+def _one(connection: Connection, drops: list[UUID], grown: list[UUID]) -> Swept:
+    # A build takes minutes, and nobody waits for it: CONCURRENTLY holds no lock that matters.
+    connection.execute(text("set statement_timeout = 0"))
+    try:
+        if drops:
+            owner_indexes.drop(connection, drops[0])
+        else:
+            owner_indexes.build(connection, grown[0])
+    finally:
+        connection.execute(text("reset statement_timeout"))
+    return Swept(
+        {"promoted": 0 if drops else 1, "dropped": 1 if drops else 0},
+        more=len(drops) + len(grown) > 1,
+    )
