@@ -64,6 +64,10 @@ bench-memory: $(INSTALLED) ## peak memory of an ingest worker for four large fil
 bench-quota: $(INSTALLED) ## how much of a provider's quota four workers use; takes 3 minutes
 	@$(BIN)/python -m benchmarks.quota $(ARGS)
 
+.PHONY: bench-janitor
+bench-janitor: $(INSTALLED) ## large sweeps, and logins beside them; takes 5 minutes
+	@$(BIN)/python -m benchmarks.janitor $(ARGS)
+
 .PHONY: examples
 examples: ## write the documents of examples/ anew
 	@sh tools/install.sh uv run --script tools/make_examples.py

@@ -8,11 +8,25 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Row, delete, exists, func, insert, select, update
+from sqlalchemy import Connection, Row, exists, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as insert_or
 from sqlalchemy.orm import aliased
 
 from docmill_shared.schema import RefreshToken, RevokedToken, User
+
+#: By the rows' places, which spares a second search for each row: locks are held half as long.
+_FORGET_REVOKED = text("""
+delete from revoked_tokens where ctid = any(array(
+    select ctid from revoked_tokens where expires_at < :now
+    order by expires_at limit :limit for update skip locked
+))
+""")
+_FORGET_REFRESH = text("""
+delete from refresh_tokens where ctid = any(array(
+    select ctid from refresh_tokens where expires_at < :now
+    order by expires_at limit :limit for update skip locked
+))
+""")
 
 
 def register(
@@ -165,23 +179,9 @@ def revoke_family(connection: Connection, family_id: UUID, *, access_lifetime: t
 
 def delete_expired_revoked_tokens(connection: Connection, *, now: datetime, limit: int) -> int:
     """Forget up to ``limit`` revocations of tokens that have expired anyway; return how many."""
-    expired = (
-        select(RevokedToken.jti)
-        .where(RevokedToken.expires_at < now)
-        .order_by(RevokedToken.expires_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    return connection.execute(delete(RevokedToken).where(RevokedToken.jti.in_(expired))).rowcount
+    return connection.execute(_FORGET_REVOKED, {"now": now, "limit": limit}).rowcount
 
 
 def delete_expired_refresh_tokens(connection: Connection, *, now: datetime, limit: int) -> int:
     """Delete up to ``limit`` refresh tokens that have expired; return how many."""
-    expired = (
-        select(RefreshToken.id)
-        .where(RefreshToken.expires_at < now)
-        .order_by(RefreshToken.expires_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    return connection.execute(delete(RefreshToken).where(RefreshToken.id.in_(expired))).rowcount
+    return connection.execute(_FORGET_REFRESH, {"now": now, "limit": limit}).rowcount

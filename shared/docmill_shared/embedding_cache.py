@@ -25,6 +25,7 @@ delete from embedding_cache where ctid = any(array(
     order by last_used_at limit :limit for update skip locked
 ))
 """)
+_ANALYZE = text("analyze embedding_cache")
 _ESTIMATE = text("select reltuples from pg_class where oid = 'embedding_cache'::regclass")
 
 
@@ -95,10 +96,18 @@ def delete_unused(connection: Connection, *, now: datetime, age: timedelta, limi
 def delete_surplus(connection: Connection, *, keep: int, limit: int) -> int:
     """Forget up to ``limit`` of the longest unused while there are more than ``keep``.
 
-    The count is the planner's, which autovacuum keeps up to date: an exact one would read a table
-    of gigabytes.
+    The count is the planner's: an exact one would read a table of gigabytes. Where it says that
+    there are too many it is brought up to date first, which reads a sample; it knows nothing of
+    what the last sweep deleted, and would have the next ones delete it all again.
     """
-    surplus = min(int(connection.execute(_ESTIMATE).scalar_one()) - keep, limit)
+    if _estimated(connection) <= keep:
+        return 0
+    connection.execute(_ANALYZE)
+    surplus = min(_estimated(connection) - keep, limit)
     if surplus <= 0:
         return 0
     return connection.execute(_FORGET, {"before": None, "limit": surplus}).rowcount
+
+
+def _estimated(connection: Connection) -> int:
+    return int(connection.execute(_ESTIMATE).scalar_one())

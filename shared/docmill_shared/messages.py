@@ -70,3 +70,13 @@ class RunJob(Message):
     run_id: str | None = None
     requested_by: str | None = None
     dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WelcomeUser(Message):
+    """Send this new account its welcome mail, unless it has had it."""
+
+    actor: ClassVar[str] = "welcome_user"
+    queue: ClassVar[str] = MAIL_QUEUE
+
+    user_id: str

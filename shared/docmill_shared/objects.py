@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -29,6 +29,15 @@ class ObjectInfo:
     size_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class ListedObject:
+    """An object as the store lists it; ``last_modified`` is by the store's clock."""
+
+    key: str
+    size_bytes: int
+    last_modified: datetime
+
+
 class ObjectStore(Protocol):
     """Where the bytes of uploads are.
 
@@ -48,6 +57,12 @@ class ObjectStore(Protocol):
         """Delete objects, in batches; return the keys that could not be deleted.
 
         Deleting what does not exist counts as deleted.
+        """
+
+    def scan(self, prefix: str, *, after: str | None = None) -> Iterator[ListedObject]:
+        """The objects whose keys begin with ``prefix``, sorted by key, from behind ``after``.
+
+        Asks for a page of them only when the one before is used up.
         """
 
     def check(self) -> None:
@@ -95,6 +110,14 @@ class S3ObjectStore:
                     if error.code not in _MISSING
                 ]
         return failed
+
+    def scan(self, prefix: str, *, after: str | None = None) -> Iterator[ListedObject]:
+        """See :class:`ObjectStore`."""
+        with _storage_errors(None):
+            for each in self._client.list_objects(
+                self._bucket, prefix, recursive=True, start_after=after
+            ):
+                yield ListedObject(each.object_name, each.size or 0, each.last_modified)
 
     def check(self) -> None:
         """See :class:`ObjectStore`."""

@@ -3,12 +3,13 @@
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from unittest import mock
 from uuid import uuid4
 
 import pytest
 
+from docmill_dev.stack import Stack
 from docmill_janitor.settings import JanitorSettings
 from docmill_shared.errors import ObjectMissing, StorageUnavailable
 from docmill_shared.objects import DELETE_BATCH, READ_BYTES, ObjectStore, S3ObjectStore
@@ -55,6 +56,32 @@ def test_many_are_deleted_in_batches(store: ObjectStore) -> None:
     assert store.delete_many([f"t/{uuid4()}" for _ in range(DELETE_BATCH + 1)]) == []
 
 
+def test_a_scan_lists_a_prefix_in_order_and_from_a_place_on(store: ObjectStore) -> None:
+    prefix = f"t/{uuid4()}/"
+    keys = [f"{prefix}{name}" for name in ("a", "b c", "d+e", "é")]
+    before = datetime.now(UTC) - timedelta(seconds=1)  # some stores round to a second
+    for key in reversed(keys):
+        assert put(store.presign_put(key, timedelta(minutes=5)), b"four") == 200
+    found = list(store.scan(prefix))
+    assert [each.key for each in found] == keys
+    assert {each.size_bytes for each in found} == {4}
+    assert all(before <= each.last_modified <= datetime.now(UTC) for each in found)
+    assert [each.key for each in store.scan(prefix, after=keys[2])] == keys[3:]
+    assert list(store.scan(prefix, after=keys[-1])) == []
+    assert list(store.scan(f"t/{uuid4()}/")) == []
+
+
+def test_a_scan_of_more_than_a_page(store: ObjectStore, stack: Stack) -> None:
+    name = str(uuid4())
+    folder = stack.s3.home / stack.s3.bucket / "t" / name
+    folder.mkdir(parents=True)
+    for number in range(1_001):
+        (folder / f"{number:04}").touch()
+    keys = [each.key for each in store.scan(f"t/{name}/")]
+    assert keys == [f"t/{name}/{number:04}" for number in range(1_001)]
+    assert next(store.scan(f"t/{name}/", after=keys[499])).key == keys[500]
+
+
 def test_a_presigned_url_is_for_its_key_alone(store: ObjectStore) -> None:
     url = store.presign_put("t/mine", timedelta(minutes=5))
     assert put(url.replace("t/mine", "t/theirs"), b"x") == 403
@@ -84,6 +111,7 @@ def test_a_store_that_is_away_is_said_so_in_seconds(service_environment: dict[st
         lambda: store.head("k"),
         lambda: list(store.read("k")),
         lambda: store.delete_many(["k"]),
+        lambda: list(store.scan("k")),
         store.check,
     ):
         with pytest.raises(StorageUnavailable):

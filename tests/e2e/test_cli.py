@@ -60,6 +60,12 @@ def test_up_serves_other_terminals_until_it_is_asked_to_stop(
         assert refused.returncode == 1
         assert "empty_file" in refused.stdout
 
+        # The demo account has been welcomed, by a mail that went nowhere else.
+        eventually(lambda: "demo@docmill.example" in run("mail", data=data).stdout)
+        assert (
+            "Your account demo@docmill.example is ready." in run("mail", "show", data=data).stdout
+        )
+
         # When it is started a second time, then it says so; a demo uses the one that runs.
         second = run("up", data=data)
         assert second.returncode == 1

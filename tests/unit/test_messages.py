@@ -21,4 +21,5 @@ def test_names_are_stable() -> None:
         ("ingest_file", "ingest"),
         ("ingest_bulk_file", "ingest_bulk"),
         ("run_job", "janitor"),
+        ("welcome_user", "mail"),
     }

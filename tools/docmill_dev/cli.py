@@ -1,13 +1,10 @@
 """The ``docmill`` command. Each command parses, calls one function, and ends with 0, 1 or 2.
 
-0: all is well; 1: something failed, for example a file; 2: wrong usage, or nothing to connect to.
-Whatever a person can do something about is one sentence on stderr, never a traceback.
+The operators' commands are in :mod:`.operate`; what the exit codes mean, in :mod:`.invocation`.
 """
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import islice
@@ -16,17 +13,12 @@ from typing import Annotated
 
 import typer
 
-from docmill_dev import citations, places, session, terminal
-from docmill_dev.client import ClientError, Unreachable
-from docmill_dev.corpus_manifest import ManifestError
+from docmill_dev import citations, mailbox, operate, session, terminal
 from docmill_dev.file_lines import listed
-from docmill_dev.processes import ProcessFailed, end_on_signals
-from docmill_dev.servers import ServerFailed
-from docmill_dev.session import NoSession
-from docmill_dev.stack import Stack, StackError
+from docmill_dev.invocation import FAILED, Data, answering, directory_of
+from docmill_dev.processes import end_on_signals
+from docmill_dev.stack import Stack
 from docmill_dev.uploads import upload_and_wait
-
-FAILED, CANNOT_CONNECT, INTERRUPTED = 1, 2, 130
 
 app = typer.Typer(
     help="Turn files into searchable, cited passages in your own Postgres.",
@@ -39,22 +31,16 @@ app = typer.Typer(
 )
 _RUN = "Run docmill on this machine"
 _USE = "Work with the docmill that runs here"
+_OPERATE = "Operate (admins)"
 _CHECK = "Check and configure"
+
+mail_app = typer.Typer(add_completion=False)
+app.add_typer(mail_app, name="mail", rich_help_panel=_USE)
 
 Documents = Annotated[
     list[Path],
     typer.Argument(
         metavar="FILE...", exists=True, dir_okay=False, readable=True, show_default=False
-    ),
-]
-Data = Annotated[
-    Path | None,
-    typer.Option(
-        "--data",
-        envvar="DOCMILL_DATA",
-        file_okay=False,
-        help="Folder for all data.",
-        show_default=".docmill of this checkout",
     ),
 ]
 
@@ -93,7 +79,7 @@ def demo(
             shown = demonstration.Demo(_unique(files), [])
         if ask:
             shown = demonstration.Demo(shown.files, ask)
-        if not demonstration.run(shown, _directory(data), terminal.output()):
+        if not demonstration.run(shown, directory_of(data), terminal.output()):
             raise typer.Exit(FAILED)
 
 
@@ -105,7 +91,7 @@ def up(data: Data = None) -> None:
     with answering():
         try:
             with end_on_signals():
-                running.run(_directory(data), terminal.output())
+                running.run(directory_of(data), terminal.output())
         except (KeyboardInterrupt, SystemExit):
             return  # the normal end of it
 
@@ -118,7 +104,7 @@ def stack(data: Data = None) -> None:
 
     with answering():
         try:
-            with end_on_signals(), Stack(_directory(data)) as servers:
+            with end_on_signals(), Stack(directory_of(data)) as servers:
                 for name, value in servers.environment().items():
                     print(f"export {name}={shlex.quote(value)}", flush=True)
                 print("\nThe servers run until Ctrl-C.", file=sys.stderr, flush=True)
@@ -136,7 +122,7 @@ def ingest(
     data: Data = None,
 ) -> None:
     """Upload files and wait until they are searchable."""
-    with answering(), session.connect(os.environ, _directory(data)) as client:
+    with answering(), session.connect(os.environ, directory_of(data)) as client:
         outcome = upload_and_wait(
             client,
             _unique(files),
@@ -154,7 +140,7 @@ def files(
     data: Data = None,
 ) -> None:
     """List the files and what became of them."""
-    with answering(), session.connect(os.environ, _directory(data)) as client:
+    with answering(), session.connect(os.environ, directory_of(data)) as client:
         console = terminal.output()
         found = list(islice(client.files(), limit + 1))
         if not found:
@@ -173,11 +159,46 @@ def search(
     data: Data = None,
 ) -> None:
     """Find the passages that answer a question."""
-    with answering(), session.connect(os.environ, _directory(data)) as client:
+    with answering(), session.connect(os.environ, directory_of(data)) as client:
         console = terminal.output()
         found = client.search(query, limit, mode.value)
         console.print()
         citations.show(console, found, query)
+
+
+@mail_app.callback(invoke_without_command=True)
+def mail(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20,
+    data: Data = None,
+) -> None:
+    """List the mail that docmill sent while it ran here, newest first; show N reads one."""
+    if context.invoked_subcommand is not None:
+        return
+    with answering():
+        console = terminal.output()
+        found = mailbox.newest(directory_of(data), limit)
+        if not found:
+            console.print("No mail yet. Everybody who registers is sent one.")
+            return
+        mailbox.show_list(console, found, datetime.now(UTC))
+        console.print("\nRead one with: docmill mail show 1")
+
+
+@mail_app.command("show")
+def show_mail(
+    number: Annotated[int, typer.Argument(metavar="N", min=1, help="1 is the newest.")] = 1,
+    data: Data = None,
+) -> None:
+    """Print the text of one mail."""
+    with answering():
+        mailbox.show(terminal.output(), mailbox.find(directory_of(data), number))
+
+
+app.add_typer(operate.jobs_app, name="jobs", rich_help_panel=_OPERATE)
+app.add_typer(operate.queues_app, name="queues", rich_help_panel=_OPERATE)
+app.add_typer(operate.dead_app, name="dead", rich_help_panel=_OPERATE)
+app.command(rich_help_panel=_OPERATE)(operate.grant)
 
 
 @app.command(rich_help_panel=_CHECK)
@@ -201,33 +222,6 @@ def env() -> None:
     from docmill_dev import settings_file
 
     print(settings_file.text(), end="")
-
-
-@contextmanager
-def answering() -> Iterator[None]:
-    """Turn what can go wrong into a sentence and an exit code."""
-    try:
-        yield
-    except (NoSession, Unreachable, ManifestError) as error:
-        terminal.complain(str(error))
-        raise typer.Exit(CANNOT_CONNECT) from None
-    except (ClientError, StackError, ServerFailed, ProcessFailed, TimeoutError) as error:
-        terminal.complain(str(error))
-        raise typer.Exit(FAILED) from None
-    except BrokenPipeError:
-        # The reader has seen enough (as with head); Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(FAILED) from None
-    except OSError as error:
-        terminal.complain(f"{error.filename or ''}: {error.strerror or error}".removeprefix(": "))
-        raise typer.Exit(FAILED) from None
-    except KeyboardInterrupt:
-        terminal.complain("interrupted.")
-        raise typer.Exit(INTERRUPTED) from None
-
-
-def _directory(data: Path | None) -> Path:
-    return data if data is not None else places.data_directory()
 
 
 def _unique(paths: list[Path]) -> list[Path]:

@@ -144,16 +144,29 @@ class Client:
 
     def files(self) -> Iterator[File]:
         """The account's files, newest first."""
-        return (File.of(each) for each in self._pages("/v1/files"))
+        return (File.of(each) for each in self.pages("/v1/files"))
 
     def chunks(self, file_id: str) -> Iterator[Chunk]:
         """The passages of a file, in order."""
-        return (Chunk.of(each) for each in self._pages(f"/v1/files/{file_id}/chunks"))
+        return (Chunk.of(each) for each in self.pages(f"/v1/files/{file_id}/chunks"))
 
     def search(self, query: str, limit: int = 5, mode: str = "hybrid") -> Found:
         """The passages that answer ``query``."""
         wish = {"query": query, "limit": limit, "mode": mode}
         return Found.of(self._authorized(self._repeat, "POST", "/v1/search", json=wish))
+
+    @property
+    def email(self) -> str:
+        """The account that is logged in."""
+        return self._login[0] if self._login else ""
+
+    def ask(self, path: str, **parameters: object) -> Json:
+        """What a GET answers."""
+        return self._authorized(self._repeat, "GET", path, params=parameters)
+
+    def order(self, method: str, path: str, body: Json | None = None) -> Json:
+        """What another request answers; it is sent once."""
+        return self._authorized(self._once, method, path, json=body)
 
     def _look_for(self, wanted: set[str]) -> dict[str, File]:
         """The wanted files; reads no further into the list than it must."""
@@ -165,10 +178,11 @@ class Client:
                     break
         return found
 
-    def _pages(self, path: str) -> Iterator[Json]:
+    def pages(self, path: str, **filters: object) -> Iterator[Json]:
+        """What a list has; the next page is asked for when it is reached."""
         cursor: str | None = None
         while True:
-            parameters: dict[str, Any] = {"limit": _PAGE}
+            parameters: dict[str, Any] = {"limit": _PAGE, **filters}
             if cursor is not None:
                 parameters["cursor"] = cursor
             page = self._authorized(self._repeat, "GET", path, params=parameters)

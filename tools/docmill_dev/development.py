@@ -12,12 +12,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from docmill_dev import roles
 from docmill_dev.children import Child
 from docmill_dev.client import ApiError, Client, ClientError
 from docmill_dev.credentials import DEMO_EMAIL, Credentials
 from docmill_dev.ports import RememberedPorts
 from docmill_dev.processes import Process, Processes, ProcessFailed
-from docmill_dev.servers import Server
+from docmill_dev.servers import MailServer, Server
 from docmill_dev.session import Session
 from docmill_dev.stack import Stack, StackError
 
@@ -50,6 +51,8 @@ class Development:
         self.url = ""
         self._step = step
         self._environ = environ
+        #: Takes docmill's mail and keeps it in files; None where the user's own SMTP_HOST counts.
+        self.mail: MailServer | None = None
         self.stack = Stack(self.directory, environ=environ)
         self.processes = Processes(log_directory=self.directory / "logs")
         self._exit = ExitStack()
@@ -64,6 +67,9 @@ class Development:
             with self._step("PostgreSQL, Valkey and an S3 server"):
                 self._exit.enter_context(self.stack)
             environment = self._environment()
+            if self.mail is not None:
+                self._exit.callback(self.mail.stop)
+                self.mail.start()
             with self._step("The database schema"):
                 self._migrate(environment)
             with self._step("The API, the ingest worker and the janitor"):
@@ -86,6 +92,8 @@ class Development:
         failed = self.processes.failed()
         if failed is not None:
             raise failed.failure(_ended(failed))
+        if self.mail is not None and self.mail.pid is None:
+            raise self.mail.failure("has ended")
         for name in ("postgres", "valkey", "s3"):
             try:
                 server: Server = getattr(self.stack, name)
@@ -95,7 +103,7 @@ class Development:
                 raise server.failure("has ended")
 
     def demo_session(self) -> Session:
-        """The demo account, made if it does not exist yet; it may publish.
+        """The demo account, made if it does not exist yet; it is an admin.
 
         Raises:
             ClientError: for example, someone else has that account in the user's own database.
@@ -107,21 +115,26 @@ class Development:
             except ApiError as error:
                 if error.code != "email_taken":
                     raise
-                return _known(session)
-        _allow_publishing(self.stack.environment()["DATABASE_URL"], session.email)
+                _require_known(session)
+        roles.grant(self.stack.environment()["DATABASE_URL"], session.email, "admin")
         return session
 
     def _environment(self) -> dict[str, str]:
         """The whole environment of a service."""
         ports = RememberedPorts(self.directory / "ports.json")
-        chosen = ports.choose(["api"])
+        chosen = ports.choose(["api", "mail"])
         ports.save(chosen)
         self.url = f"http://127.0.0.1:{chosen['api']}"
         wished = {name: value for name, value in self._environ.items() if value}
+        mail: dict[str, str] = {}
+        if "SMTP_HOST" not in wished:
+            self.mail = MailServer(self.directory, chosen["mail"])
+            mail = self.mail.environment()
         return (
             _DEVELOPMENT_DEFAULTS
             | {"JWT_SECRET": Credentials.of(self.directory).jwt_secret}
             | wished
+            | mail
             | self.stack.environment()
             | {"API_HOST": "127.0.0.1", "API_PORT": str(chosen["api"])}
         )
@@ -168,8 +181,8 @@ def _ended(process: Process) -> str:
     return f"ended with code {code}"
 
 
-def _known(session: Session) -> Session:
-    """The session, if its account has the password that this directory keeps."""
+def _require_known(session: Session) -> None:
+    """Refuse unless the account has the password that this directory keeps."""
     try:
         session.connect().close()
     except ApiError as error:
@@ -179,20 +192,3 @@ def _known(session: Session) -> Session:
             f"The database has an account {session.email} whose password this folder does not "
             "know. Delete that account, or use another database."
         ) from None
-    return session
-
-
-def _allow_publishing(database_url: str, email: str) -> None:
-    """What an operator would grant in production."""
-    # The services' packages are slow to import, and most commands do without them.
-    from sqlalchemy import create_engine
-
-    from docmill_shared import accounts
-    from docmill_shared.settings import DatabaseSettings
-
-    engine = create_engine(DatabaseSettings(database_url=database_url).database_url)
-    try:
-        with engine.begin() as connection:
-            accounts.set_role(connection, email, "contributor")
-    finally:
-        engine.dispose()

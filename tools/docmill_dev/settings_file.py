@@ -52,6 +52,7 @@ def _services() -> dict[str, type[BaseSettings]]:
 
 def _titles(services: dict[str, type[BaseSettings]]) -> dict[type[BaseSettings], str]:
     """The classes that declare settings, shared ones first, each with a heading."""
+    from docmill_janitor.mail_settings import MailSettings
     from docmill_shared.settings import (
         DatabaseSettings,
         EnvironmentSettings,
@@ -63,6 +64,7 @@ def _titles(services: dict[str, type[BaseSettings]]) -> dict[type[BaseSettings],
         DatabaseSettings: "Database",
         ServiceSettings: "Queue, object store and limits",
         ProviderSettings: "Embedding provider",
+        MailSettings: "Mail",
         EnvironmentSettings: "Log",
         services["api"]: "The API",
         services["ingest"]: "Ingestion",

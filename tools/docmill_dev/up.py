@@ -38,7 +38,7 @@ def run(directory: Path, console: Console) -> None:
             account = development.demo_session()
             account.write(directory)
             console.print()
-            console.print(_welcome(account))
+            console.print(_welcome(account, catches_mail=development.mail is not None))
             console.print()
             follower = LogFollower(directory / "logs", PROCESSES, console)
             try:
@@ -53,7 +53,7 @@ def run(directory: Path, console: Console) -> None:
         console.print()
 
 
-def _welcome(account: Session) -> Panel:
+def _welcome(account: Session, *, catches_mail: bool) -> Panel:
     docmill = command()
     table = Table.grid(padding=(0, 2))
     table.add_row("API", Text(account.url, "bold cyan"))
@@ -64,6 +64,8 @@ def _welcome(account: Session) -> Panel:
     table.add_row("In another terminal", Text(f"{docmill} ingest report.pdf notes.md", "green"))
     table.add_row("", Text(f"{docmill} files", "green"))
     table.add_row("", Text(f'{docmill} search "your question"', "green"))
+    if catches_mail:
+        table.add_row("", Text(f"{docmill} mail", "green"))
     table.add_row()
     table.add_row("Stop everything", "Ctrl-C")
     return Panel(table, title=Text("docmill is running", "bold green"), padding=(1, 2))

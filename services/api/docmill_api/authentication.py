@@ -32,6 +32,12 @@ def authenticate() -> None:
     g.caller = Caller(token.user_id, standing.email, standing.role, standing.created_at, token)
 
 
+def require_admin() -> None:
+    """After ``authenticate``, before every request of an operators' blueprint: refuse with 403."""
+    if g.caller.role != "admin":
+        raise Problem(403, "forbidden", "Only an admin may do this.")
+
+
 def _standing(resources: Resources, token: AccessToken) -> accounts.Standing | None:
     try:
         return _ask(resources, token)

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import math
 from datetime import datetime
 from uuid import UUID
 
@@ -40,6 +41,25 @@ def decode_ordinal(cursor: str) -> int:
     if type(ordinal) is not int or not 0 <= ordinal < 2**31:
         raise _wrong()
     return ordinal
+
+
+def encode_death(died_ms: float, dead_id: str) -> str:
+    """Behind this dead letter of a list that is newest first."""
+    return _encode([died_ms, dead_id])
+
+
+def decode_death(cursor: str) -> tuple[float, str]:
+    """What ``encode_death`` was given; a :class:`Problem` when it is something else."""
+    try:
+        died_ms, dead_id = _decode(cursor)
+    except (ValueError, TypeError):
+        raise _wrong() from None
+    # Written by ``encode_death`` as a float, and ids by senders as text.
+    if not isinstance(died_ms, float) or not math.isfinite(died_ms):
+        raise _wrong()
+    if not isinstance(dead_id, str):
+        raise _wrong()
+    return died_ms, dead_id
 
 
 def _encode(parts: list[object]) -> str:

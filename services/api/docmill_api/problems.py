@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
+from docmill_shared.broker import QueueUnavailable
 from docmill_shared.errors import StorageUnavailable
 from docmill_shared.observability import get_logger
 
@@ -108,6 +109,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(Problem, Problem.response)
     app.register_error_handler(HTTPException, _from_http)
     app.register_error_handler(StorageUnavailable, _from_storage)
+    app.register_error_handler(QueueUnavailable, _from_queue)
     # After a disconnect psycopg raises either; a pool without a free connection raises the third.
     for kind in (OperationalError, InterfaceError, PoolTimeout):
         app.register_error_handler(kind, _from_database)
@@ -148,6 +150,11 @@ def _from_http(error: HTTPException) -> ResponseReturnValue:
 def _from_storage(error: StorageUnavailable) -> Response:
     log.warning("storage unavailable", reason=str(error))
     return unavailable("storage_unavailable", "The object store cannot be reached.").response()
+
+
+def _from_queue(error: QueueUnavailable) -> Response:
+    log.warning("queue unavailable", reason=str(error))
+    return unavailable("queue_unavailable", "The queue (Redis) cannot be reached.").response()
 
 
 def _from_database(error: Exception) -> Response:

@@ -17,8 +17,10 @@ from docmill_api import passwords
 from docmill_api.problems import Problem
 from docmill_api.resources import Resources
 from docmill_api.tokens import LEEWAY, AccessToken
-from docmill_shared import accounts
+from docmill_shared import accounts, broker
+from docmill_shared.broker import QueueUnavailable
 from docmill_shared.database import autocommit
+from docmill_shared.messages import Message, WelcomeUser
 from docmill_shared.observability import get_logger
 
 log = get_logger(__name__)
@@ -34,13 +36,17 @@ class Tokens:
 
 
 def register(resources: Resources, email: str, password: str) -> Row[UUID, str, str, datetime]:
-    """A new account with the role ``user``; a taken e-mail is a :class:`Problem`."""
+    """A new account with the role ``user``; a taken e-mail is a :class:`Problem`.
+
+    The welcome mail is somebody else's work: without a queue or a mail server it comes later.
+    """
     password_hash = passwords.hash_password(password)
     with autocommit(resources.engine) as connection:
         row = accounts.register(connection, email, password_hash)
     if row is None:
         raise Problem(409, "email_taken", "There is an account with this e-mail already.")
     log.info("account registered", user_id=str(row.id))
+    _tell_janitor(resources, WelcomeUser(user_id=str(row.id)))
     return row
 
 
@@ -106,6 +112,14 @@ def _hand_out(
     )
     access = resources.access_tokens.issue(user_id, family_id)
     return Tokens(access, int(resources.access_tokens.lifetime.total_seconds()), refresh_token)
+
+
+def _tell_janitor(resources: Resources, message: Message) -> None:
+    """After the commit; no request fails because the queue is away."""
+    try:
+        broker.send(resources.broker, message)
+    except QueueUnavailable:
+        log.warning("message not sent", **message.to_fields())
 
 
 def _sha256(token: str) -> bytes:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Engine, func, select
 
+from docmill_janitor.mail import Mailer, SmtpMailer
 from docmill_janitor.settings import JanitorSettings
 from docmill_shared.broker import HardenedRedisBroker, create_broker
 from docmill_shared.database import autocommit, create_engine
@@ -21,6 +22,8 @@ class Resources:
     engine: Engine
     objects: ObjectStore
     broker: HardenedRedisBroker
+    #: None: no mail server is set, and no mail is sent.
+    mailer: Mailer | None
 
     @contextmanager
     def sweeping(self, *, dry_run: bool) -> Iterator[Connection]:
@@ -46,4 +49,5 @@ def build(settings: JanitorSettings) -> Resources:
         engine=create_engine(settings, "docmill-janitor"),
         objects=S3ObjectStore(settings),
         broker=create_broker(settings),
+        mailer=SmtpMailer(settings) if settings.smtp_host else None,
     )

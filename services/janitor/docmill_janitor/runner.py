@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
-from uuid import UUID, uuid4
+from uuid import UUID, uuid4, uuid5
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -21,6 +21,8 @@ _log = get_logger(__name__)
 SWEEP_FOR_SECONDS = 60.0
 #: Lines of a dry run that the history keeps.
 FINDINGS = 200
+#: A slot has one row in the history, however often its message is delivered.
+_RUNS = UUID("2f6f0c51-65b6-4f3e-9c55-6a0f4be0f1aa")
 
 
 def run(
@@ -38,7 +40,7 @@ def run(
     raised, after it was recorded as far as possible.
     """
     now = resources.now()
-    run_id = run_id or uuid4()
+    run_id = run_id or (uuid5(_RUNS, f"{job.name} {slot.isoformat()}") if slot else uuid4())
 
     def begin() -> None:
         with autocommit(resources.engine) as connection:

@@ -14,12 +14,18 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import insert
 
 from docmill_janitor.jobs import (
+    clean_abandoned_files,
+    clean_demo_private_files,
+    clean_demo_public_files,
     clean_expired_tokens,
     dispatch_due,
+    finish_deletions,
     promote_large_owners,
     prune_history,
+    reconcile_storage,
     recover_expired_leases,
     trim_embedding_cache,
+    welcome_new_users,
 )
 from docmill_janitor.resources import Resources
 from docmill_janitor.settings import JanitorSettings
@@ -84,10 +90,48 @@ def schedule(settings: JanitorSettings) -> tuple[ScheduledJob, ...]:
             frequent=True,
         ),
         ScheduledJob(
+            "welcome_new_users",
+            _every(settings.welcome_new_users_seconds),
+            welcome_new_users.run,
+            "Sends the welcome mail of new users to whom it did not go out.",
+            frequent=True,
+        ),
+        ScheduledJob(
+            "finish_deletions",
+            _every(settings.finish_deletions_seconds),
+            finish_deletions.run,
+            "Finishes deletions that were interrupted, and deletes the objects of duplicates.",
+            frequent=True,
+        ),
+        ScheduledJob(
             "clean_expired_tokens",
             settings.clean_expired_tokens_cron,
             clean_expired_tokens.run,
             "Deletes revoked and refresh tokens that have expired.",
+        ),
+        ScheduledJob(
+            "clean_abandoned_files",
+            settings.clean_abandoned_files_cron,
+            clean_abandoned_files.run,
+            "Deletes files that were never confirmed, and files that FAILED and were left.",
+        ),
+        ScheduledJob(
+            "clean_demo_public_files",
+            settings.clean_demo_public_files_cron,
+            clean_demo_public_files.run,
+            "Deletes everybody's public files, with DEMO_MODE=true only; the demo admin's stay.",
+        ),
+        ScheduledJob(
+            "clean_demo_private_files",
+            settings.clean_demo_private_files_cron,
+            clean_demo_private_files.run,
+            "Deletes everybody's private files, with DEMO_MODE=true only; the demo admin's stay.",
+        ),
+        ScheduledJob(
+            "reconcile_storage",
+            settings.reconcile_storage_cron,
+            reconcile_storage.run,
+            "Deletes objects that no file has, and marks files whose object is missing.",
         ),
         ScheduledJob(
             "trim_embedding_cache",

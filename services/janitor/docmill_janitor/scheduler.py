@@ -1,6 +1,7 @@
 """The scheduler process: fires messages, does no work. ``python -m docmill_janitor.scheduler``."""
 
 import signal
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from apscheduler.schedulers.blocking import BlockingScheduler
@@ -43,9 +44,8 @@ def fire(job: ScheduledJob, resources: Resources) -> None:
         _log.warning("could not fire", job=job.name, error=str(error).partition("\n")[0])
 
 
-def catch_up(resources: Resources) -> None:
+def catch_up(resources: Resources, jobs: Sequence[ScheduledJob]) -> None:
     """Publish the schedule, and fire whatever was missed within the catch-up window."""
-    jobs = schedule(resources.settings)
     try:
         with resources.engine.begin() as connection:
             now = datetime.now(UTC)
@@ -57,32 +57,32 @@ def catch_up(resources: Resources) -> None:
             fire(job, resources)
 
 
-def build_scheduler(resources: Resources) -> BlockingScheduler:
-    """A scheduler with every row of the schedule."""
+def run(resources: Resources, jobs: Sequence[ScheduledJob]) -> None:
+    """Fire these jobs until SIGTERM or Ctrl-C."""
     scheduler = BlockingScheduler(
         timezone=UTC,
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": 30},
     )
-    for job in schedule(resources.settings):
+    for job in jobs:
         scheduler.add_job(fire, job.trigger, args=(job, resources), id=job.name)
     scheduler.add_job(
         catch_up,
         "interval",
         seconds=CATCH_UP_EVERY.total_seconds(),
         next_run_time=datetime.now(UTC),
-        args=(resources,),
+        args=(resources, jobs),
         id="catch_up",
     )
-    return scheduler
-
-
-def main() -> None:
-    """Run until SIGTERM or Ctrl-C."""
-    scheduler = build_scheduler(build(prepare("janitor-scheduler", JanitorSettings)))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: scheduler.shutdown(wait=False))
     _log.info("the schedule runs", jobs=[job.id for job in scheduler.get_jobs()])
     scheduler.start()
+
+
+def main() -> None:
+    """Run the schedule."""
+    resources = build(prepare("janitor-scheduler", JanitorSettings))
+    run(resources, schedule(resources.settings))
 
 
 if __name__ == "__main__":

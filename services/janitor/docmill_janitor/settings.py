@@ -6,6 +6,7 @@ from typing import Annotated, Self
 from apscheduler.triggers.cron import CronTrigger
 from pydantic import AfterValidator, Field, model_validator
 
+from docmill_janitor.mail_settings import MailSettings
 from docmill_shared.settings import ServiceSettings
 
 
@@ -20,7 +21,7 @@ def _cron(expression: str) -> str:
 Cron = Annotated[str, AfterValidator(_cron)]
 
 
-class JanitorSettings(ServiceSettings):
+class JanitorSettings(ServiceSettings, MailSettings):
     """The settings of the janitor service. Every cron expression is in UTC."""
 
     dispatch_seconds: int = Field(
@@ -34,6 +35,9 @@ class JanitorSettings(ServiceSettings):
     )
     finish_deletions_seconds: int = Field(
         30, ge=1, le=60, description="How often deletions that were interrupted are finished."
+    )
+    welcome_new_users_seconds: int = Field(
+        60, ge=1, le=60, description="How often new users without a welcome mail are looked for."
     )
     clean_expired_tokens_cron: Cron = Field(
         "0 * * * *", description="When expired tokens are deleted; cron, in UTC."

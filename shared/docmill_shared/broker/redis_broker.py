@@ -2,7 +2,8 @@
 
 The keys are those of the stock broker, so dashboards and autoscalers that know them work, plus
 ``Q.wake`` (a list that idle consumers block on), ``Q.deliveries`` (how often each message was
-handed out) and ``__queues__`` (the names of all queues). Time is the server's: heartbeats by
+handed out), ``Q.paused`` (set while nothing is handed out) and ``__queues__`` (the names of all
+queues). Time is the server's: heartbeats by
 workers' clocks let one whose clock is ahead steal messages that run.
 """
 
@@ -27,7 +28,10 @@ MAX_DELIVERIES = 5
 #: Dead letters are kept this long.
 DEAD_MESSAGE_TTL_MS = 7 * 86_400_000
 
-_SCRIPTS = ("enqueue", "fetch", "ack", "nack", "requeue", "reclaim")
+_SCRIPTS = (
+    *("enqueue", "fetch", "ack", "nack", "requeue", "reclaim"),
+    *("look", "workers", "pause", "resume", "revive"),
+)
 
 
 class HardenedRedisBroker(RedisBroker):

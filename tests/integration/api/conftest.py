@@ -1,10 +1,14 @@
 """Fixtures: an api in this process, on the module's database and a Redis database of its own."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 
 from docmill_api.resources import Resources
+from docmill_shared import job_schedule
+from docmill_shared.job_schedule import Published
 from tests.integration.api.driver import Account, Api, settings_from
 
 
@@ -28,3 +32,24 @@ def api(api_environment: dict[str, str]) -> Iterator[Api]:
 def account(api: Api) -> Account:
     """A new account."""
     return api.account()
+
+
+@pytest.fixture
+def admin(api: Api) -> Iterator[Account]:
+    """An admin, and queues with nothing in them."""
+    account = api.account("admin")
+    # A registration may send messages of its own.
+    api.resources.broker.client.flushdb()
+    yield account
+    api.resources.broker.client.flushdb()
+
+
+@pytest.fixture
+def job(api: Api) -> str:
+    """A job of the schedule."""
+    name = f"clean_{uuid4().hex[:8]}"
+    now = datetime.now(UTC)
+    with api.resources.engine.begin() as connection:
+        published = Published(name, "0 3 * * *", "Cleans.", now + timedelta(hours=1))
+        job_schedule.publish(connection, [published], now)
+    return name

@@ -1,6 +1,7 @@
 """What holds for every request: problem details, request ids, bodies, the OpenAPI document."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -98,7 +99,7 @@ def document(api: Api) -> Any:
 def test_the_document_knows_every_route(api: Api, document: Any) -> None:
     assert document["openapi"].startswith("3.1")
     routes = {
-        (rule.rule.replace("<uuid:", "{").replace(">", "}"), method.lower())
+        (re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule), method.lower())
         for rule in api.app.url_map.iter_rules()
         if rule.endpoint != "openapi"
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}

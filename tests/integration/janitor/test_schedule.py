@@ -66,18 +66,22 @@ def missed(resources: Resources) -> int:
 
 def test_a_missed_slot_fires_once_on_return(build: Build) -> None:
     resources = build(CATCH_UP_SECONDS="7200")
-    scheduler.catch_up(resources)
-    scheduler.catch_up(resources)
+    jobs = schedule(resources.settings)
+    scheduler.catch_up(resources, jobs)
+    scheduler.catch_up(resources, jobs)
     assert depth(resources.broker, JANITOR_QUEUE) == missed(resources)
 
 
 def test_a_slot_whose_message_could_not_be_sent_is_not_lost(build: Build) -> None:
     resources = build(CATCH_UP_SECONDS="7200")
+    jobs = schedule(resources.settings)
     away = resources.broker.client.connection_pool
     resources.broker.client.connection_pool = type(away).from_url("redis://127.0.0.1:1/0")
-    scheduler.catch_up(resources)  # says so in the log and does not raise
+    scheduler.catch_up(
+        resources, schedule(resources.settings)
+    )  # says so in the log and does not raise
     resources.broker.client.connection_pool = away
-    scheduler.catch_up(resources)
+    scheduler.catch_up(resources, jobs)
     assert depth(resources.broker, JANITOR_QUEUE) == missed(resources)
 
 

@@ -23,43 +23,52 @@ def run(resources: Resources, *, now: datetime, limit: int, dry_run: bool = Fals
     """
     threshold = resources.settings.promote_above_chunks
     with autocommit(resources.engine) as connection:
-        large = owner_indexes.large_owners(connection, more_than=threshold // 2)
-        indexes = owner_indexes.existing(connection)
-        broken = [index.owner_id for index in indexes if not index.valid]
-        shrunk = [index.owner_id for index in indexes if index.owner_id not in large]
-        indexed = {index.owner_id for index in indexes if index.valid}
-        grown = sorted(
-            (owner for owner in large.keys() - indexed if large[owner] > threshold),
-            key=lambda owner: -large[owner],
-        )
-        drops = list(dict.fromkeys(broken + shrunk))
         if dry_run:
+            drops, grown = _wanted(connection, threshold)
             return Swept(
                 {"promoted": len(grown), "dropped": len(drops)},
                 findings=(
                     *(f"drop the index of owner {owner}" for owner in drops),
                     *(
-                        f"build an index for owner {owner}: {large[owner]:,} passages"
-                        for owner in grown
+                        f"build an index for owner {owner}: {passages:,} passages"
+                        for owner, passages in grown.items()
                     ),
                 ),
             )
-        if not (drops or grown) or not connection.execute(_LOCK).scalar_one():
+        if not connection.execute(_LOCK).scalar_one():
             return Swept({"promoted": 0, "dropped": 0})
         try:
-            return _one(connection, drops, grown)
+            return _one(connection, *_wanted(connection, threshold))
         finally:
             connection.execute(_UNLOCK)
 
 
-def _one(connection: Connection, drops: list[UUID], grown: list[UUID]) -> Swept:
+def _wanted(connection: Connection, threshold: int) -> tuple[list[UUID], dict[UUID, int]]:
+    """Whose index has to go, and who needs one with how many passages, the largest first."""
+    large = owner_indexes.large_owners(connection, more_than=threshold // 2)
+    indexes = owner_indexes.existing(connection)
+    broken = [index.owner_id for index in indexes if not index.valid]
+    shrunk = [index.owner_id for index in indexes if index.owner_id not in large]
+    indexed = {index.owner_id for index in indexes if index.valid}
+    by_size = sorted(large.items(), key=lambda item: -item[1])
+    grown = {
+        owner: passages
+        for owner, passages in by_size
+        if passages > threshold and owner not in indexed
+    }
+    return list(dict.fromkeys(broken + shrunk)), grown
+
+
+def _one(connection: Connection, drops: list[UUID], grown: dict[UUID, int]) -> Swept:
+    if not (drops or grown):
+        return Swept({"promoted": 0, "dropped": 0})
     # A build takes minutes, and nobody waits for it: CONCURRENTLY holds no lock that matters.
     connection.execute(text("set statement_timeout = 0"))
     try:
         if drops:
             owner_indexes.drop(connection, drops[0])
         else:
-            owner_indexes.build(connection, grown[0])
+            owner_indexes.build(connection, next(iter(grown)))
     finally:
         connection.execute(text("reset statement_timeout"))
     return Swept(

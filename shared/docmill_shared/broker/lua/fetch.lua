@@ -37,6 +37,12 @@ for _, id in ipairs(redis.call("zrangebyscore", dead_letters, 0, now - ARGV[5], 
     redis.call("hdel", dead_letters .. ".msgs", id)
 end
 
+-- Paused by an operator. The tokens go too, or each would be one vain turn of an idle consumer.
+if redis.call("exists", queue .. ".paused") == 1 then
+    redis.call("del", queue .. ".wake")
+    count = 0
+end
+
 local messages = {} -- id, message, id, message, ...
 while #messages < 2 * count do
     local id = redis.call("lpop", queue)
