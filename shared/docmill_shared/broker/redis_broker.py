@@ -1,9 +1,9 @@
 """Dramatiq's Redis broker without the faults that were measured in it (docs/adr/0009).
 
 The keys are those of the stock broker, so dashboards and autoscalers that know them work, plus
-``Q.wake`` (a list that idle consumers block on), ``Q.deliveries`` (how often each message was handed
-out) and ``__queues__`` (the names of all queues). Time is the server's: heartbeats by workers' clocks let one whose clock is ahead steal
-messages that run.
+``Q.wake`` (a list that idle consumers block on), ``Q.deliveries`` (how often each message was
+handed out) and ``__queues__`` (the names of all queues). Time is the server's: heartbeats by
+workers' clocks let one whose clock is ahead steal messages that run.
 """
 
 import threading
