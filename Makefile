@@ -39,7 +39,7 @@ chaos: $(INSTALLED) ## break everything at random, prove that nothing is lost; M
 lint: $(INSTALLED) lock-check ## check style, types, imports between packages and the lock
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict shared services tools/docmill_dev tests
+	$(BIN)/mypy --strict shared services tools/docmill_dev tests benchmarks
 	$(BIN)/lint-imports
 
 .PHONY: format

@@ -87,7 +87,7 @@ clean() {
         flock --nonblock .docmill/lock true ||
             fail "docmill runs in this folder. Stop it first (Ctrl-C where make up runs)."
     fi
-    rm -rf .venv .docmill
+    rm -rf .venv .docmill benchmarks/bullmq/node_modules
     find . -name .git -prune -o -type d \
         \( -name __pycache__ -o -name .mypy_cache -o -name .ruff_cache -o -name .pytest_cache \
         -o -name .import_linter_cache \) -prune -exec rm -rf {} +

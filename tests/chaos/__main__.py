@@ -27,7 +27,7 @@ from tests.chaos.scenario import Plan
 #: Of the whole time, what starting, settling, the undisturbed run and stopping take.
 _OVERHEAD_SECONDS = 120.0
 _SHORTEST_PHASE_SECONDS = 20.0
-_FILES_PER_SECOND = 8.0
+_FILES_PER_SECOND = 10.0
 _SETTLE_SECONDS = 120.0
 #: The naive worker gets less: what it has not done by then hangs on retries hours away, or on none.
 _NAIVE_SETTLE_SECONDS = 20.0

@@ -16,7 +16,7 @@ RACING_COPIES = 2
 _TEXT, _PDF = "text/plain", "application/pdf"
 
 #: Shares of all files; the rest are small texts. Copies are taken out of the small ones.
-_LONG, _MEDIUM, _PDFS, _COPIES, _FOREIGN_COPIES = 0.003, 0.05, 0.15, 0.05, 0.04
+_LONG, _MEDIUM, _PDFS, _COPIES, _FOREIGN_COPIES = 0.003, 0.03, 0.15, 0.05, 0.04
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def _original(number: int, files: int, rng: random.Random) -> Document:
     if number < longs + mediums + round(files * _PDFS):
         pages = [_page(number, page) for page in range(1, rng.randint(3, 10))]
         return Document(owner, f"report-{number}.pdf", _PDF, documents.pdf(*pages))
-    return Document(owner, f"note-{number}.txt", _TEXT, prose(rng.randint(10, 80), seed))
+    return Document(owner, f"note-{number}.txt", _TEXT, prose(rng.randint(8, 70), seed))
 
 
 def _page(number: int, page: int) -> str:

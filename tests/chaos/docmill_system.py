@@ -35,8 +35,9 @@ SETTINGS = {
     "MAX_DELIVERIES": "20",
     # A hanging call must end within the run.
     "GEMINI_TIMEOUT_SECONDS": "5",
-    # Two workers' threads and batches on two cores; the default is meant for more.
-    "EMBEDDING_CONCURRENCY": "2",
+    # Three workers with two threads each share two cores as it is; the default is meant for a
+    # worker with cores of its own and a provider that is further away.
+    "EMBEDDING_CONCURRENCY": "1",
     "API_WORKERS": "1",
     "ACCESS_TOKEN_MINUTES": "1440",
 }

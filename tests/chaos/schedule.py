@@ -35,7 +35,7 @@ class FaultKind(StrEnum):
 K = FaultKind
 
 #: One round holds each of these, kills of workers several times, in an order of the seed's.
-ROUND: tuple[FaultKind, ...] = (*FaultKind, *[K.KILL_WORKER] * 4)
+ROUND: tuple[FaultKind, ...] = (*FaultKind, *[K.KILL_WORKER] * 2)
 
 #: How long an outage lasts, in seconds; a restart takes what it takes.
 _OUTAGES = {K.VALKEY_KILL: (1.0, 2.5), K.POSTGRES_KILL: (1.0, 2.5), K.S3_OUTAGE: (2.0, 5.0)}
@@ -59,7 +59,7 @@ class Fault:
 
 
 def draw(
-    seed: int, seconds: float, *, every: float = 6.3, kinds: Sequence[FaultKind] = ROUND
+    seed: int, seconds: float, *, every: float = 7.0, kinds: Sequence[FaultKind] = ROUND
 ) -> list[Fault]:
     """The faults of a phase of ``seconds``, about ``every`` seconds, in the order of time.
 

@@ -1,6 +1,7 @@
 """How the embedded stack recovers: killed servers, killed holders, broken settings."""
 
 import contextlib
+import io
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from minio import Minio
 
 from docmill_dev.children import is_alive
 from docmill_dev.servers import Server
@@ -82,6 +84,30 @@ def test_a_killed_server_comes_back_on_its_port(tmp_path: Path, name: str) -> No
         server.restart()
         assert server.answers()
         assert stack.environment()[only] == url
+
+
+def test_an_s3_that_was_killed_in_the_middle_of_a_put_takes_the_object_again(
+    tmp_path: Path,
+) -> None:
+    elsewhere = {"DATABASE_URL": "postgresql://elsewhere/x", "REDIS_URL": "redis://elsewhere"}
+    with Stack(tmp_path, environ=elsewhere) as stack:
+        stack.s3.kill()
+        bucket = stack.s3.home / stack.environment()["S3_BUCKET"]
+        for leftover in ("uploads/o/.tmp.0123", ".nanio-meta/uploads/o/f.json.tmp"):
+            (bucket / leftover).parent.mkdir(parents=True, exist_ok=True)
+            (bucket / leftover).write_bytes(b"half")
+        stack.s3.start()
+        settings = stack.environment()
+        client = Minio(
+            settings["S3_ENDPOINT"].removeprefix("http://"),
+            access_key=settings["S3_ACCESS_KEY"],
+            secret_key=settings["S3_SECRET_KEY"],
+            region=settings["S3_REGION"],
+            secure=False,
+        )
+        client.put_object(settings["S3_BUCKET"], "uploads/o/f", io.BytesIO(b"whole"), 5)
+        listed = client.list_objects(settings["S3_BUCKET"], recursive=True)
+        assert [each.object_name for each in listed] == ["uploads/o/f"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

@@ -17,7 +17,7 @@ LONG = {"tools/make_examples.py": "it is the text of the example documents"}
 def modules() -> list[Path]:
     return [
         path.relative_to(ROOT)
-        for package in (*PACKAGES, "tests")
+        for package in (*PACKAGES, "tests", "benchmarks")
         for path in (ROOT / package).rglob("*.py")
     ]
 
@@ -98,7 +98,7 @@ def test_the_product_needs_nothing_outside_itself() -> None:
     """Nothing refers to a folder beside the repository or to a place on somebody's machine."""
     suspicious = ("../" + "shared", "/ho" + "me/", "/ro" + "ot/")
     found = []
-    folders = (*PACKAGES, "tests", "docs", "examples", ".ci")
+    folders = (*PACKAGES, "tests", "benchmarks", "docs", "examples", ".ci")
     files = [path for folder in folders for path in (ROOT / folder).rglob("*")]
     for path in [*files, *ROOT.glob("*")]:
         if path.suffix in {".py", ".md", ".toml", ".sh", ".yml", ".lua", ""} and path.is_file():

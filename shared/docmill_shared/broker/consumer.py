@@ -1,6 +1,8 @@
 """The consumer of one queue: blocks on Redis instead of polling it, and loses nothing."""
 
+import math
 import threading
+import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -37,6 +39,7 @@ class HardenedConsumer(Consumer):
         self.prefetch = prefetch
         self.timeout = timeout
         self._cache: list[tuple[str, bytes]] = []
+        self._fetched_at = -math.inf
         self._room = threading.Event()
         self._wake_key = f"{broker.namespace}:{queue_name}.wake"
 
@@ -52,10 +55,12 @@ class HardenedConsumer(Consumer):
                 self._room.clear()
                 room = self.prefetch - len(self.broker.running(self.queue_name))
                 wanted = 0 if self.broker.draining else max(room, 0)
-                # Also with nothing wanted: it is the heartbeat.
-                self._cache = self.broker.fetch(self.queue_name, wanted)
-                if self._cache:
-                    continue
+                # With nothing wanted it is the heartbeat, which need not follow every message.
+                if wanted or time.monotonic() - self._fetched_at > _WAIT_SECONDS:
+                    self._cache = self.broker.fetch(self.queue_name, wanted)
+                    self._fetched_at = time.monotonic()
+                    if self._cache:
+                        continue
                 if wanted:
                     self.broker.client.blpop([self._wake_key], timeout=_WAIT_SECONDS)
                 else:

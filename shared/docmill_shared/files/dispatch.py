@@ -117,6 +117,7 @@ def recover_expired_leases(
     requeued = connection.execute(
         update(File)
         .where(File.id.in_(expired))
-        .values(status=FileStatus.QUEUED, next_attempt_at=now, sent_at=None, **released)
+        # next_attempt_at stays: the file had its turn, and goes before those that came after it.
+        .values(status=FileStatus.QUEUED, sent_at=None, **released)
     ).rowcount
     return Recovered(requeued=requeued, failed=failed)

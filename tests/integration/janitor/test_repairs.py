@@ -159,6 +159,17 @@ def test_an_expired_lease_is_queued_again_at_the_boundary(
     assert dispatch_due.run(resources, now=moment_later, limit=10).counts["sent"] == 1
 
 
+def test_a_recovered_file_keeps_its_place_in_the_queue(resources: Resources, owner: Owner) -> None:
+    killed = queued(owner, sent=True)
+    with resources.engine.begin() as connection:
+        assert claims.claim(connection, killed, LEASE) is not None
+    later = [queued(owner) for _ in range(3)]
+    now = resources.now() + LEASE + timedelta(seconds=1)
+    assert recover_expired_leases.run(resources, now=now, limit=10).counts["requeued"] == 1
+    dispatch_due.run(resources, now=now, limit=100)
+    assert sent_file_ids(resources) == [str(each) for each in (killed, *later)]
+
+
 def test_a_file_that_kills_its_worker_three_times_has_failed(
     resources: Resources, owner: Owner
 ) -> None:

@@ -45,7 +45,12 @@ class S3Server(Server):
 
     def prepare(self) -> None:
         super().prepare()
-        (self.home / self.bucket).mkdir(exist_ok=True)  # a bucket is a folder
+        bucket = self.home / self.bucket
+        bucket.mkdir(exist_ok=True)  # a bucket is a folder
+        # Killed in the middle of a PUT, nanio leaves these. The first would be listed as an
+        # object; the second it would take for somebody else's and refuse the key for ever.
+        for leftover in (*bucket.rglob(".tmp.*"), *bucket.glob(".nanio-meta/**/*.json.tmp")):
+            leftover.unlink(missing_ok=True)
 
     def command(self) -> list[str]:
         return [
