@@ -11,6 +11,9 @@ from sqlalchemy.orm import aliased
 
 from docmill_shared.schema import JobRun
 
+#: How the error of a run begins that was told to run and did nothing on purpose.
+REFUSED = "Refused: "
+
 _RUN = JobRun.__table__
 _NEWER = aliased(JobRun)
 

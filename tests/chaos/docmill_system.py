@@ -15,6 +15,7 @@ from docmill_dev.ports import free_port
 from docmill_shared.broker.redis_broker import HEARTBEAT_TIMEOUT_MS
 from docmill_shared.messages import BULK_QUEUE, INGEST_QUEUE
 from tests.chaos.corpus import OWNERS, Document
+from tests.chaos.deleting import unreconciled
 from tests.chaos.fleet import Fleet, Member
 from tests.chaos.ground import Ground, patiently
 from tests.chaos.systems import Upload, dramatiq, workers
@@ -27,6 +28,7 @@ SETTINGS = {
     "LEASE_SECONDS": str(LEASE_SECONDS),
     "RECOVER_SECONDS": "1",
     "DISPATCH_SECONDS": "1",
+    "FINISH_DELETIONS_SECONDS": "1",
     "RETRY_SECONDS": "0.2",
     "SHUTDOWN_GRACE_SECONDS": "2",
     # A fault every few seconds would use up 3 attempts and 3 deaths of an innocent file, which
@@ -63,6 +65,7 @@ class DocmillSystem:
             "API_HOST": "127.0.0.1",
             "API_PORT": str(port),
         }
+        self._environment = environment
         self._redis_url = environment["REDIS_URL"]
         self._url = f"http://127.0.0.1:{port}"
         self._http = httpx.Client(timeout=httpx.Timeout(20, connect=3), trust_env=False)
@@ -132,6 +135,15 @@ class DocmillSystem:
         """See :class:`System`: the queue of record is the table itself."""
         return None
 
+    def delete(self, upload: Upload) -> None:
+        """See :class:`System`."""
+        _, token = self._tokens[upload.document.owner]
+        self._call("DELETE", f"/v1/files/{upload.file_id}", token, None)
+
+    def unreconciled(self) -> list[str] | None:
+        """See :class:`System`."""
+        return unreconciled(self._environment)
+
     def left_behind(self) -> int | None:
         """See :class:`System`: what a dead worker held is taken over or dropped in a while.
 
@@ -162,7 +174,7 @@ class DocmillSystem:
         def once() -> dict[str, Any]:
             answer = self._http.request(method, self._url + path, json=body, headers=headers)
             _check(answer)
-            found: dict[str, Any] = answer.json()
+            found: dict[str, Any] = answer.json() if answer.content else {}
             return found
 
         return patiently(once, passing=(httpx.TransportError, _NotNow), unless=self.given_up)

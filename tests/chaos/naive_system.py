@@ -102,6 +102,14 @@ class NaiveSystem:
                 found.add(UUID(str(dramatiq.Message.decode(data).args[0])))
         return found
 
+    def delete(self, upload: Upload) -> None:
+        """See :class:`System`; the naive worker has no way to."""
+        raise NotImplementedError
+
+    def unreconciled(self) -> list[str] | None:
+        """See :class:`System`."""
+        return None
+
     def left_behind(self) -> int | None:
         """See :class:`System`: its retries may be hours away, so there is always something."""
         return None

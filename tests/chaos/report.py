@@ -99,6 +99,12 @@ def proofs(docmill: Outcome, naive: Outcome | None = None) -> list[Proof]:
             f"{docmill.left_behind}",
             "-",
         ),
+        Proof(
+            "Left to reconcile after random deletes",
+            docmill.unreconciled == [],
+            f"{len(docmill.unreconciled or ())}",
+            "-",
+        ),
     ]
 
 
@@ -146,6 +152,7 @@ def summary(docmill: Outcome, faults: Sequence[Fault]) -> list[str]:
         f" {docmill.lost_otherwise} claims ran out for another reason. {docmill.in_flight} calls"
         f" were with the provider when something was struck; it refused: {refused}.",
         *(f"  {example}" for example in docmill.findings.examples),
+        *(f"  {finding}" for finding in docmill.unreconciled or ()),
     ]
 
 

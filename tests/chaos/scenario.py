@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.chaos.corpus import Document
+from tests.chaos.deleting import delete_some
 from tests.chaos.docmill_system import LEASE_SECONDS
 from tests.chaos.fleet import Fleet
 from tests.chaos.ground import Ground
@@ -42,6 +43,7 @@ class Outcome:
     kills: int
     died: Counter[str]
     left_behind: int | None  #: messages; see :class:`System`
+    unreconciled: list[str] | None  #: after random deletes; see :class:`System`
     settled_after: float | None  #: seconds from the last repair until all was final; None: never
     seconds: float
 
@@ -100,10 +102,21 @@ def run(
         died=died,
         left_behind=system.left_behind(),
         settled_after=ended - repaired if settled else None,
+        unreconciled=_delete_and_reconcile(ground, system, uploads, voice),
         seconds=ended - started,
     )
     system.fleet.stop()
     return outcome
+
+
+def _delete_and_reconcile(
+    ground: Ground, system: System, uploads: Sequence[Upload], voice: Voice
+) -> list[str] | None:
+    if system.unreconciled() is None:
+        return None
+    voice.show(f"{system.name}, deleting", 0, 1)
+    delete_some(ground, system, uploads)
+    return system.unreconciled()
 
 
 def _strike_all(

@@ -51,6 +51,12 @@ class System(Protocol):
     def in_queue(self) -> set[UUID] | None:
         """The files that a message in Redis still names; None where that means nothing."""
 
+    def delete(self, upload: Upload) -> None:
+        """As its owner does."""
+
+    def unreconciled(self) -> list[str] | None:
+        """What the bucket has and the table has not, or the reverse; None: nobody compares."""
+
     def left_behind(self) -> int | None:
         """Messages that are still in the queue when there is nothing to do; None: not counted."""
 

@@ -8,8 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 from sqlalchemy import Row
 
-#: How the janitor's history begins the error of a run that did nothing although it was told to.
-_REFUSED = "Refused: "
+from docmill_shared.job_runs import REFUSED
 
 
 class RunStatus(StrEnum):
@@ -63,12 +62,12 @@ def status_of(finished_at: datetime | None, error: str | None) -> RunStatus:
         return RunStatus.RUNNING
     if error is None:
         return RunStatus.SUCCEEDED
-    return RunStatus.REFUSED if error.startswith(_REFUSED) else RunStatus.FAILED
+    return RunStatus.REFUSED if error.startswith(REFUSED) else RunStatus.FAILED
 
 
 def sentence(error: str | None) -> str | None:
     """The error without what its status says already."""
-    return None if error is None else error.removeprefix(_REFUSED)
+    return None if error is None else error.removeprefix(REFUSED)
 
 
 def _fields(row: Row[Any]) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def _finish(
     job: ScheduledJob, run_id: UUID, total: Swept, failure: str | None, resources: Resources
 ) -> None:
     if total.refused:
-        failure = f"Refused: {total.refused}"
+        failure = f"{job_runs.REFUSED}{total.refused}"
         _log.warning("refused", job=job.name, why=total.refused)
     _log.info("ran", job=job.name, error=failure, **total.counts)
     findings = list(total.findings[:FINDINGS])
