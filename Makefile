@@ -68,6 +68,10 @@ bench-quota: $(INSTALLED) ## how much of a provider's quota four workers use; ta
 bench-janitor: $(INSTALLED) ## large sweeps, and logins beside them; takes 5 minutes
 	@$(BIN)/python -m benchmarks.janitor $(ARGS)
 
+.PHONY: scale
+scale: $(INSTALLED) ## files a second with 1 to 8 workers, and killing half; takes 5 minutes
+	@$(BIN)/python -m benchmarks.scale $(ARGS)
+
 .PHONY: examples
 examples: ## write the documents of examples/ anew
 	@sh tools/install.sh uv run --script tools/make_examples.py

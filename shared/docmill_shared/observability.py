@@ -59,7 +59,11 @@ def configure_logging(service: str, settings: EnvironmentSettings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
-    for noisy in ("apscheduler", "urllib3", "httpx", "google_genai", "unstructured", "dramatiq"):
+    # Some of them also log headers and signed URLs below this level.
+    for noisy in (
+        *("apscheduler", "urllib3", "httpx", "httpcore", "google_genai", "unstructured"),
+        *("dramatiq", "redis"),
+    ):
         logging.getLogger(noisy).setLevel(max(root.level, logging.WARNING))
 
 

@@ -96,6 +96,15 @@ class ServiceSettings(DatabaseSettings):
         description="Messages in an ingest queue above which further files wait in Postgres, "
         "from where they are sent fairly, owner by owner. At least twice the worker threads.",
     )
+    health_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="Port of /livez, /readyz and /metrics, for the cluster alone; none if not set.",
+    )
+    health_host: str = Field(
+        "127.0.0.1", description="Address that HEALTH_PORT is on; 0.0.0.0 in a container."
+    )
 
 
 class ProviderSettings(EnvironmentSettings):

@@ -11,7 +11,7 @@ from typing import Any
 from gunicorn.config import Config  # type: ignore[import-untyped]
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 
-from docmill_api.current import resources_of
+from docmill_api.gunicorn_health import GunicornHealth
 from docmill_api.settings import ApiSettings
 from docmill_shared.observability import get_logger
 from docmill_shared.startup import prepare
@@ -53,6 +53,29 @@ control_socket_disable = True
 #: Header names with underscores are dropped, so they cannot pass for those with dashes.
 header_map = "drop"
 
+#: Before ``wsgi_app`` is loaded, which declares the metrics.
+_health = GunicornHealth(_settings, folder=worker_tmp_dir, timeout=timeout)
+
+
+def when_ready(arbiter: Any) -> None:
+    """In the master, before the first worker."""
+    _health.start(arbiter)
+
+
+def post_fork(arbiter: Any, worker: Any) -> None:
+    """In each worker, first of all."""
+    _health.leave_to_master()
+
+
+def child_exit(arbiter: Any, worker: Any) -> None:
+    """In the master, after a worker has ended."""
+    _health.worker_ended(worker.pid)
+
+
+def on_exit(arbiter: Any) -> None:
+    """In the master, last of all."""
+    _health.end()
+
 
 def post_worker_init(worker: Any) -> None:
     """Warm up behind the first requests: after the fork, so that no thread is lost in it."""
@@ -60,6 +83,9 @@ def post_worker_init(worker: Any) -> None:
 
 
 def _warm_up(app: Any) -> None:
+    # Not above: it would import prometheus_client before it knows where workers count.
+    from docmill_api.current import resources_of
+
     try:
         resources_of(app).warm_up()
     except Exception:  # noqa: BLE001 - logged whole; nothing else may follow from it

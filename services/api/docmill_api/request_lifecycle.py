@@ -8,6 +8,7 @@ import structlog
 from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
+from docmill_api import metrics
 from docmill_api.problems import Problem, invalid
 from docmill_shared.observability import get_logger
 
@@ -19,6 +20,7 @@ MAX_BODY_BYTES = 1024**2
 _GOOD_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 #: Asked every few seconds by a cluster; not worth a line each.
 _QUIET = frozenset({"/healthz", "/readyz"})
+_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 
 log = get_logger("docmill_api.access")
 
@@ -64,12 +66,18 @@ def _finish(response: Response) -> Response:
     response.headers["X-Content-Type-Options"] = "nosniff"
     # Answers hold tokens and other people's names: no cache between us and the caller may keep one.
     response.headers.setdefault("Cache-Control", "no-store")
+    seconds = time.perf_counter() - g.started
+    # Never the path itself: whoever calls could make a series of each.
+    route = "none" if request.url_rule is None else request.url_rule.rule
+    method = request.method if request.method in _METHODS else "other"
+    metrics.REQUESTS.labels(method, route, response.status_code).inc()
+    metrics.REQUEST_SECONDS.labels(method, route).observe(seconds)
     if request.path not in _QUIET:
         log.info(
             "request",
             method=request.method,
             path=request.path,
             status=response.status_code,
-            ms=round((time.perf_counter() - g.started) * 1000, 1),
+            ms=round(seconds * 1000, 1),
         )
     return response

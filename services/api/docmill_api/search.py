@@ -11,13 +11,14 @@ from numpy import float32
 from numpy.typing import NDArray
 from sqlalchemy import Row
 
-from docmill_api import passages
+from docmill_api import metrics, passages
 from docmill_api.passages import Question, Scope
 from docmill_api.problems import unavailable
 from docmill_api.resources import Resources
 from docmill_shared.database import autocommit
 from docmill_shared.errors import ConfigurationError, RateLimited, TextRejected, TransientError
 from docmill_shared.observability import get_logger
+from docmill_shared.provider_metrics import provider_call
 
 #: What websearch_to_tsquery takes as an instruction: a phrase in quotes, or a word to leave out.
 _INSTRUCTION = re.compile(r'"[^"]+"|(?:^|\s)-\w')
@@ -56,7 +57,10 @@ def search(
     When the query cannot be embedded, a hybrid search goes on with its words alone, and a
     semantic one is a :class:`Problem` (503).
     """
-    vector = None if mode == Mode.TEXT else _embed(resources, query, mode)
+    vector = None
+    if mode != Mode.TEXT:
+        with metrics.SEARCH_SECONDS.labels(mode, "embed").time():
+            vector = _embed(resources, query, mode)
     question = Question(
         caller_id=caller_id,
         scope=scope,
@@ -66,14 +70,20 @@ def search(
         file_ids=file_ids,
         limit=limit,
     )
-    with autocommit(resources.engine) as connection:
+    with (
+        metrics.SEARCH_SECONDS.labels(mode, "database").time(),
+        autocommit(resources.engine) as connection,
+    ):
         rows = passages.search(connection, question)
-    return Found(rows, degraded=mode == Mode.HYBRID and vector is None)
+    degraded = mode == Mode.HYBRID and vector is None
+    metrics.SEARCHES_DEGRADED.inc(degraded)
+    return Found(rows, degraded=degraded)
 
 
 def _embed(resources: Resources, query: str, mode: Mode) -> NDArray[float32] | None:
     try:
-        return resources.embedder.embed_query(query)
+        with provider_call(resources.settings.provider, "embed_query"):
+            return resources.embedder.embed_query(query)
     except (TransientError, TextRejected, ConfigurationError) as error:
         # A wrong key is the operator's to mend, and loud; what callers see of it is the same.
         level = log.error if isinstance(error, ConfigurationError) else log.warning

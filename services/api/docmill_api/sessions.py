@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, Row
 
-from docmill_api import passwords
+from docmill_api import metrics, passwords
 from docmill_api.problems import Problem
 from docmill_api.resources import Resources
 from docmill_api.tokens import LEEWAY, AccessToken
@@ -55,6 +55,7 @@ def log_in(resources: Resources, email: str, password: str) -> Tokens:
     with autocommit(resources.engine) as connection:
         known = accounts.credentials(connection, email)
     if not passwords.verify(password, known.password_hash if known else None) or known is None:
+        metrics.LOGIN_FAILURES.labels("password").inc()
         log.info("login refused", user_id=str(known.id) if known else None)
         raise Problem(401, "invalid_credentials", "The e-mail or the password is wrong.")
     with autocommit(resources.engine) as connection:
@@ -82,6 +83,8 @@ def refresh(resources: Resources, refresh_token: str) -> Tokens:
         if family_id is not None:
             _end_session(resources, connection, family_id)
             log.warning("refresh token reused; session ended", session_id=str(family_id))
+    wrong = "refresh_token" if family_id is None else "refresh_token_reused"
+    metrics.LOGIN_FAILURES.labels(wrong).inc()
     # Outside the transaction: raising inside would undo the end of the session.
     raise Problem(401, "invalid_refresh_token", "The refresh token is not valid; log in again.")
 

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Row
 from sqlalchemy.exc import SQLAlchemyError
 
-from docmill_api import file_names
+from docmill_api import file_names, metrics
 from docmill_api.problems import Problem, invalid, unavailable
 from docmill_api.resources import Resources
 from docmill_shared import broker, media_types
@@ -80,6 +80,8 @@ def reserve(
             object_key=object_key,
             bulk=bulk,
         )
+    metrics.UPLOADS.labels("reserved").inc()
+    metrics.UPLOAD_BYTES.labels("reserved").inc(size_bytes)
     return Reservation(file, url, expires_at)
 
 
@@ -96,7 +98,11 @@ def confirm(resources: Resources, owner_id: UUID, file_id: UUID) -> tuple[Row[An
     if file.status != FileStatus.PENDING:
         return file, False
     _check_object(resources, file)
-    return _queue(resources, file_id, owner_id, retried=False)
+    queued, by_us = _queue(resources, file_id, owner_id, retried=False)
+    if by_us:
+        metrics.UPLOADS.labels("confirmed").inc()
+        metrics.UPLOAD_BYTES.labels("confirmed").inc(queued.size_bytes)
+    return queued, by_us
 
 
 def retry(resources: Resources, owner_id: UUID, file_id: UUID) -> Row[Any]:

@@ -10,6 +10,7 @@ import logging
 import os
 import shutil
 import stat
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from typing import Self
 from uuid import uuid4
 
 from docmill_ingest import extraction_failures as failures
-from docmill_ingest import extraction_frames
+from docmill_ingest import extraction_frames, metrics
 from docmill_ingest.blocks import Block, PageImage, Piece
 from docmill_ingest.child_process import ChildGone, ChildProcess
 from docmill_ingest.extraction_frames import MalformedFrame, Message
@@ -120,6 +121,7 @@ class Extractor:
         child = self._idle_child()
         child.begin_file()
         self._state = _State.BUSY
+        metrics.EXTRACTING.inc()
         folder = Path(tempfile.mkdtemp(prefix="file-", dir=self._work_directory))
         try:
             base = self._start(child, self._request("extract", media_type.name, path, folder))
@@ -136,6 +138,7 @@ class Extractor:
             shutil.rmtree(folder, ignore_errors=True)
             # Whoever stops in the middle leaves a child that would go on talking about this file.
             if self._child is child and self._state is not _State.IDLE:
+                metrics.CHILDREN_ENDED.labels(failures.in_a_word(sys.exception())).inc()
                 self.close()
 
     def _pieces(

@@ -58,6 +58,19 @@ def of_a_child(
     )
 
 
+def in_a_word(error: BaseException | None) -> str:
+    """Why a child ended with a file, for a metric's label: the file's failure or one of three."""
+    match error:
+        case None:
+            return "recycled"
+        case PermanentError():
+            return str(error.reason)
+        case TransientError():
+            return "killed_from_outside"
+        case _:  # the lease is lost, the worker ends, or a later stage failed
+            return "stopped"
+
+
 def of_a_lie() -> PermanentError:
     """The child said what no parser says."""
     return PermanentError(

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
+from contextvars import copy_context
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -25,7 +26,8 @@ def in_flight(
     pending: deque[Future[Result]] = deque()
     try:
         for item in items:
-            pending.append(executor.submit(function, item))
+            # With the context of this thread, so that what is logged there names the file, too.
+            pending.append(executor.submit(copy_context().run, function, item))
             while len(pending) >= window or (pending and pending[0].done()):
                 yield pending.popleft().result()
         while pending:

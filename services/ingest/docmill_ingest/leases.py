@@ -9,6 +9,7 @@ from datetime import timedelta
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from docmill_ingest import metrics
 from docmill_shared.database import autocommit
 from docmill_shared.errors import DocmillError, LeaseLost
 from docmill_shared.files import claims
@@ -99,6 +100,7 @@ class LeaseKeeper:
             with autocommit(self._engine) as connection:
                 held = claims.renew(connection, [x.claim.token for x in leases], self._period)
         except SQLAlchemyError as error:
+            metrics.RENEWAL_FAILURES.inc()
             _log.warning("leases could not be renewed", error=str(error).partition("\n")[0])
             held = set()
             # Unknown is not lost, until the lease has run out by our own clock as well.
@@ -107,4 +109,6 @@ class LeaseKeeper:
             if lease.claim.token in held:
                 lease.renewed_at = started
             else:
+                if not lease.lost:
+                    metrics.LEASES_LOST.inc()
                 lease.lost = True

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.exc import OperationalError
 
+from docmill_ingest import metrics
 from docmill_ingest.leases import ShuttingDown
 from docmill_ingest.resources import Resources
 from docmill_shared.database import autocommit
@@ -53,10 +54,11 @@ def settle(claim: Claim, error: Exception, resources: Resources) -> FileStatus |
             raise error
         case ShuttingDown():
             _log.info("released for another worker", file_id=str(claim.file_id))
-            return _retry(claim, resources, timedelta(0))
+            return _retry(claim, resources, timedelta(0), "released")
         case ObjectMissing():
             with autocommit(resources.engine) as connection:
                 claims.forget(connection, claim)
+            metrics.FILES.labels("nothing_uploaded", "").inc()
             _log.warning("nothing was uploaded, reservation deleted", file_id=str(claim.file_id))
             return None
         case Duplicate():
@@ -93,6 +95,7 @@ def _duplicate(claim: Claim, error: Duplicate, resources: Resources) -> FileStat
             left = [claim.object_key]
         if not left:
             claims.mark_object_deleted(connection, claim.file_id)
+    metrics.FILES.labels("duplicate", "").inc()
     _log.info("duplicate", file_id=str(claim.file_id), duplicate_of=str(error.twin))
     return FileStatus.DUPLICATE
 
@@ -106,6 +109,7 @@ def _fail(
 ) -> FileStatus:
     with autocommit(resources.engine) as connection:
         claims.fail(connection, claim, reason, detail, attempt_error=attempt_error)
+    metrics.FILES.labels("failed", str(reason)).inc()
     _log.warning("failed", file_id=str(claim.file_id), reason=str(reason), detail=detail)
     return FileStatus.FAILED
 
@@ -119,7 +123,7 @@ def _wait(claim: Claim, resources: Resources, wait: timedelta, why: str) -> File
     # A little later than asked, and not all files at the same moment.
     wait = min(wait, LONGEST_WAIT) + timedelta(seconds=random.uniform(0, 2))  # noqa: S311
     _log.info("waits", file_id=str(claim.file_id), why=why, seconds=round(wait.total_seconds(), 1))
-    return _retry(claim, resources, wait)
+    return _retry(claim, resources, wait, "waits")
 
 
 def _failed_attempt(claim: Claim, error: Exception, resources: Resources) -> FileStatus:
@@ -144,12 +148,17 @@ def _failed_attempt(claim: Claim, error: Exception, resources: Resources) -> Fil
         seconds=round(delay.total_seconds(), 1),
         why=why,
     )
-    return _retry(claim, resources, delay, attempt_error=why)
+    return _retry(claim, resources, delay, "retried", attempt_error=why)
 
 
 def _retry(
-    claim: Claim, resources: Resources, delay: timedelta, attempt_error: str | None = None
+    claim: Claim,
+    resources: Resources,
+    delay: timedelta,
+    outcome: str,
+    attempt_error: str | None = None,
 ) -> FileStatus:
     with autocommit(resources.engine) as connection:
         claims.retry_later(connection, claim, delay, attempt_error=attempt_error)
+    metrics.FILES.labels(outcome, "").inc()
     return FileStatus.QUEUED

@@ -12,6 +12,9 @@ from functools import partial
 from pathlib import Path
 from uuid import UUID
 
+from structlog.contextvars import bound_contextvars
+
+from docmill_ingest import metrics
 from docmill_ingest.outcomes import settle
 from docmill_ingest.resources import Resources
 from docmill_ingest.stages import chunk, dedupe, embed, extract, fetch, store
@@ -26,6 +29,7 @@ from docmill_shared.states import FileStatus
 _log = get_logger(__name__)
 
 Stage = Callable[[Work, Resources], None]
+#: Each in a module of its own, which names it in the metrics.
 STAGES: tuple[Stage, ...] = (
     fetch.run,
     dedupe.run,
@@ -42,10 +46,18 @@ def ingest(file_id: UUID, resources: Resources) -> None:
     Whatever goes wrong with the file ends in its row. An error leaves this function only when
     the row could not be written, and then the lease runs out and the file is queued again.
     """
-    claim = outlast(partial(_claim, file_id, resources), seconds=resources.settings.lease_seconds)
-    if claim is None:
-        _log.debug("not due", file_id=str(file_id))
-        return
+    with bound_contextvars(file_id=str(file_id)):
+        claim = outlast(
+            partial(_claim, file_id, resources), seconds=resources.settings.lease_seconds
+        )
+        if claim is None:
+            _log.debug("not due")
+            return
+        with bound_contextvars(owner_id=str(claim.owner_id), attempt=claim.attempt + 1):
+            _attempt(claim, resources)
+
+
+def _attempt(claim: Claim, resources: Resources) -> None:
     started = time.monotonic()
     with (
         resources.leases.hold(claim) as lease,
@@ -56,17 +68,29 @@ def ingest(file_id: UUID, resources: Resources) -> None:
         work = Work(claim, lease, Path(directory), Progress(claim))
         try:
             for stage in STAGES:
-                stage(work, resources)
+                with work.clock.at(stage.__module__.rpartition(".")[2]):
+                    stage(work, resources)
         except Exception as error:  # noqa: BLE001 - settle gives every error its place
             _settle(work, error, resources)
             return
-    work.progress.publish(resources, FileStatus.COMPLETED)
+        finally:
+            for name, seconds in work.clock.seconds.items():
+                metrics.STAGE_SECONDS.labels(name).observe(seconds)
+    _completed(work, time.monotonic() - started, resources)
+
+
+def _completed(work: Work, seconds: float, resources: Resources) -> None:
+    progress = work.progress
+    progress.publish(resources, FileStatus.COMPLETED)
+    metrics.FILES.labels("completed", "").inc()
+    metrics.FILE_SECONDS.observe(seconds)
+    metrics.PAGES.inc(progress.page_count or 0)
+    metrics.CHUNKS.inc(progress.chunks_done)
     _log.info(
         "completed",
-        file_id=str(file_id),
-        pages=work.progress.page_count,
-        chunks=work.progress.chunks_done,
-        seconds=round(time.monotonic() - started, 3),
+        pages=progress.page_count,
+        chunks=progress.chunks_done,
+        seconds=round(seconds, 3),
     )
 
 
@@ -86,7 +110,8 @@ def _settle(work: Work, error: Exception, resources: Resources) -> None:
             seconds=resources.settings.lease_seconds,
         )
     except LeaseLost:
-        _log.info("lease lost, stopped", file_id=str(work.claim.file_id))
+        metrics.FILES.labels("lease_lost", "").inc()
+        _log.info("lease lost, stopped")
         return
     if status is not None:
         work.progress.publish(resources, status)

@@ -11,6 +11,13 @@ from typing import TypeVar
 from docmill_ingest.resources import Resources
 from docmill_ingest.work import Work
 from docmill_shared.errors import RateLimited
+from docmill_shared.provider_metrics import (
+    PAUSES,
+    QUOTA_WAIT_SECONDS,
+    QUOTA_WAITS,
+    Operation,
+    provider_call,
+)
 
 Answer = TypeVar("Answer")
 
@@ -27,6 +34,7 @@ def call_provider(
     resources: Resources,
     function: Callable[[], Answer],
     *,
+    operation: Operation,
     texts: int,
     tokens: int,
 ) -> Answer:
@@ -36,21 +44,30 @@ def call_provider(
         RateLimited: the wait is too long to hold the file for.
         LeaseLost, ShuttingDown: while waiting.
     """
-    quota = resources.quota
+    quota, provider = resources.quota, resources.settings.provider
+
+    def call() -> Answer:
+        with provider_call(provider, operation, texts=texts, tokens=tokens):
+            return function()
+
     if quota is None:
-        return function()
+        return call()
     waited = 0.0
     while True:
         wait = quota.spend(texts=texts, tokens=tokens)
         if wait == 0:
             try:
-                return function()
+                return call()
             except RateLimited as error:
                 wait = DEFAULT_PAUSE_SECONDS if error.retry_after is None else error.retry_after
                 quota.pause(wait)
+                PAUSES.labels(provider).inc()
         if wait > LONGEST_WAIT_SECONDS or waited + wait > LONGEST_WAITS_SECONDS:
+            QUOTA_WAITS.labels(provider, "handed_back").inc()
             raise RateLimited("The provider's quota is used up.", retry_after=wait)
+        QUOTA_WAITS.labels(provider, "held").inc()
         _wait(wait, work)
+        QUOTA_WAIT_SECONDS.labels(provider).inc(wait)
         waited += wait
 
 

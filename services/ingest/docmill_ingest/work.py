@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from docmill_ingest.blocks import Block
 from docmill_ingest.leases import Lease
+from docmill_ingest.stage_clock import StageClock
 from docmill_shared.chunks import Passage
 from docmill_shared.database import autocommit
 from docmill_shared.files import claims
@@ -77,6 +78,7 @@ class Work:
     lease: Lease
     directory: Path  #: for this file alone; removed afterwards
     progress: Progress
+    clock: StageClock = field(default_factory=StageClock)
     path: Path = field(init=False)  #: set by fetch
     sha256: bytes = field(init=False)  #: set by fetch
     blocks: Iterator[Block] = field(init=False)  #: set by extract

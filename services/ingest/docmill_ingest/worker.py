@@ -4,10 +4,13 @@ import dramatiq
 
 from docmill_ingest import actors, resources
 from docmill_ingest.settings import IngestSettings
+from docmill_shared import exposition
 from docmill_shared.broker import create_broker
 from docmill_shared.startup import prepare
+from docmill_shared.worker_health import WorkerHealth
 
 settings = prepare("ingest", IngestSettings)
 broker = create_broker(settings)
+broker.add_middleware(WorkerHealth("ingest", settings, exposition.of_this_process("ingest")))
 dramatiq.set_broker(broker)
 actors.declare(broker, resources.build(settings))

@@ -2,12 +2,16 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID, uuid4, uuid5
 
 from sqlalchemy.exc import SQLAlchemyError
+from structlog.contextvars import bound_contextvars
 
+from docmill_janitor import metrics
 from docmill_janitor.resources import Resources
 from docmill_janitor.schedule import ScheduledJob
 from docmill_janitor.swept import Swept
@@ -39,8 +43,43 @@ def run(
     A scheduled run of a frequent job is recorded only if it did something. Raises whatever the job
     raised, after it was recorded as far as possible.
     """
-    now = resources.now()
     run_id = run_id or (uuid5(_RUNS, f"{job.name} {slot.isoformat()}") if slot else uuid4())
+    with bound_contextvars(job=job.name, run_id=str(run_id)), _measured(job, dry_run) as run:
+        run.total = _recorded(job, slot, resources, run_id, requested_by, dry_run)
+        return run.total
+
+
+@dataclass
+class _Measured:
+    """What a run did, once it has."""
+
+    total: Swept = field(default_factory=Swept)
+
+
+@contextmanager
+def _measured(job: ScheduledJob, dry_run: bool) -> Iterator[_Measured]:
+    """Count the run in this block by how it ends, and what it did."""
+    began, run, result = time.perf_counter(), _Measured(), "failed"
+    try:
+        yield run
+        result = "refused" if run.total.refused else "done"
+    finally:
+        metrics.RUNS.labels(job.name, result).inc()
+        metrics.RUN_SECONDS.labels(job.name).observe(time.perf_counter() - began)
+        if not dry_run:
+            for kind, count in run.total.counts.items():
+                metrics.ROWS.labels(job.name, kind).inc(count)
+
+
+def _recorded(
+    job: ScheduledJob,
+    slot: datetime | None,
+    resources: Resources,
+    run_id: UUID,
+    requested_by: UUID | None,
+    dry_run: bool,
+) -> Swept:
+    now = resources.now()
 
     def begin() -> None:
         with autocommit(resources.engine) as connection:
@@ -87,8 +126,8 @@ def _finish(
 ) -> None:
     if total.refused:
         failure = f"{job_runs.REFUSED}{total.refused}"
-        _log.warning("refused", job=job.name, why=total.refused)
-    _log.info("ran", job=job.name, error=failure, **total.counts)
+        _log.warning("refused", why=total.refused)
+    _log.info("ran", error=failure, **total.counts)
     findings = list(total.findings[:FINDINGS])
     if len(total.findings) > FINDINGS:
         findings.append(f"and {len(total.findings) - FINDINGS} more")

@@ -4,17 +4,25 @@ import signal
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobEvent
 from apscheduler.schedulers.blocking import BlockingScheduler
 from sqlalchemy.exc import SQLAlchemyError
 
+from docmill_janitor import metrics
+from docmill_janitor.backlog_metrics import BacklogCollector
 from docmill_janitor.resources import Resources, build
 from docmill_janitor.schedule import ScheduledJob, claim_slot, latest_slot, published, schedule
+from docmill_janitor.scheduler_health import SchedulerHealth
 from docmill_janitor.settings import JanitorSettings
-from docmill_shared import job_schedule
+from docmill_shared import exposition, job_schedule
 from docmill_shared.broker import QueueUnavailable, depth, send
+from docmill_shared.errors import ConfigurationError
+from docmill_shared.health_endpoint import serve_health
 from docmill_shared.messages import JANITOR_QUEUE, RunJob
 from docmill_shared.observability import get_logger
-from docmill_shared.startup import prepare
+from docmill_shared.startup import prepare, refuse
+
+SERVICE = "janitor-scheduler"
 
 _log = get_logger(__name__)
 
@@ -34,13 +42,16 @@ def fire(job: ScheduledJob, resources: Resources) -> None:
         return
     try:
         if job.frequent and depth(resources.broker, JANITOR_QUEUE) > BACKLOG:
+            metrics.SLOTS.labels(job.name, "behind").inc()
             _log.warning("the janitor's workers are behind", job=job.name)
             return
         with resources.engine.begin() as connection:
             if claim_slot(connection, job.name, slot):
                 send(resources.broker, RunJob(job=job.name, slot=slot.isoformat()))
+                metrics.SLOTS.labels(job.name, "fired").inc()
                 _log.debug("fired", job=job.name, slot=slot.isoformat())
     except (QueueUnavailable, SQLAlchemyError) as error:
+        metrics.SLOTS.labels(job.name, "failed").inc()
         _log.warning("could not fire", job=job.name, error=str(error).partition("\n")[0])
 
 
@@ -57,8 +68,17 @@ def catch_up(resources: Resources, jobs: Sequence[ScheduledJob]) -> None:
             fire(job, resources)
 
 
+def _count_missed(event: JobEvent) -> None:
+    """Called when a slot passed without being looked at: too late, or the one before still runs."""
+    metrics.SLOTS.labels(event.job_id, "missed").inc()
+
+
 def run(resources: Resources, jobs: Sequence[ScheduledJob]) -> None:
-    """Fire these jobs until SIGTERM or Ctrl-C."""
+    """Fire these jobs until SIGTERM or Ctrl-C.
+
+    Raises:
+        ConfigurationError: the health endpoint's port cannot be had.
+    """
     scheduler = BlockingScheduler(
         timezone=UTC,
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": 30},
@@ -73,16 +93,32 @@ def run(resources: Resources, jobs: Sequence[ScheduledJob]) -> None:
         args=(resources, jobs),
         id="catch_up",
     )
+    scheduler.add_listener(_count_missed, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
+    health = SchedulerHealth(scheduler)
+    serve_health(
+        resources.settings,
+        alive=health.alive,
+        ready=health.ready,
+        metrics=exposition.of_this_process(SERVICE, BacklogCollector(resources)),
+    )
+
+    def end(*_: object) -> None:
+        health.stop()
+        scheduler.shutdown(wait=False)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: scheduler.shutdown(wait=False))
+        signal.signal(number, end)
     _log.info("the schedule runs", jobs=[job.id for job in scheduler.get_jobs()])
     scheduler.start()
 
 
 def main() -> None:
     """Run the schedule."""
-    resources = build(prepare("janitor-scheduler", JanitorSettings))
-    run(resources, schedule(resources.settings))
+    resources = build(prepare(SERVICE, JanitorSettings))
+    try:
+        run(resources, schedule(resources.settings))
+    except ConfigurationError as error:
+        refuse(SERVICE, error)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,15 @@ import dramatiq
 from docmill_janitor import actors, resources
 from docmill_janitor.schedule import schedule
 from docmill_janitor.settings import JanitorSettings
+from docmill_shared import exposition
 from docmill_shared.startup import prepare
+from docmill_shared.worker_health import WorkerHealth
 
-_resources = resources.build(prepare("janitor-worker", JanitorSettings))
+_SERVICE = "janitor-worker"
+_resources = resources.build(prepare(_SERVICE, JanitorSettings))
 broker = _resources.broker
+broker.add_middleware(
+    WorkerHealth(_SERVICE, _resources.settings, exposition.of_this_process(_SERVICE))
+)
 dramatiq.set_broker(broker)
 actors.declare(broker, _resources, schedule(_resources.settings))

@@ -13,6 +13,7 @@ from docmill_shared.broker.handover import HandOverOnShutdown, PrefetchWhatRuns
 from docmill_shared.broker.redis_broker import HardenedRedisBroker
 from docmill_shared.errors import TransientError
 from docmill_shared.keyvalue import connect
+from docmill_shared.log_context import LogContext, travelling
 from docmill_shared.messages import Message
 from docmill_shared.settings import ServiceSettings
 
@@ -32,6 +33,7 @@ def create_broker(settings: ServiceSettings) -> HardenedRedisBroker:
     return HardenedRedisBroker(
         client=connect(settings),
         middleware=[
+            LogContext(),
             AgeLimit(),
             ShutdownNotifications(),
             Callbacks(),
@@ -53,7 +55,7 @@ def send(broker: HardenedRedisBroker, message: Message) -> None:
         actor_name=message.actor,
         args=(),
         kwargs=message.to_fields(),
-        options={},
+        options=travelling(),
     )
     try:
         broker.enqueue(envelope)

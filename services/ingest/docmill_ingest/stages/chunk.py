@@ -12,7 +12,7 @@ from docmill_shared.chunks import Passage
 
 def run(work: Work, resources: Resources) -> None:
     """Set ``work.passages``; they are cut as they are pulled."""
-    work.passages = _passages(work, resources)
+    work.passages = work.clock.pulled("chunk", _passages(work, resources))
 
 
 def _passages(work: Work, resources: Resources) -> Iterator[Passage]:

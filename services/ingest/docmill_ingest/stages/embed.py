@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from docmill_ingest import metrics
 from docmill_ingest.embedded_text import prefix
 from docmill_ingest.in_flight import in_flight
 from docmill_ingest.provider_calls import call_provider
@@ -40,12 +41,13 @@ def run(work: Work, resources: Resources) -> None:
         RateLimited, ProviderUnavailable: try later; what is embedded already is kept.
         PermanentError: the provider refuses a passage; the sentence names it.
     """
-    work.embedded = in_flight(
+    batches = in_flight(
         resources.executor,
         partial(_embed, work, resources),
         _batches(work, resources),
         window=resources.settings.embedding_concurrency,
     )
+    work.embedded = work.clock.pulled("embed", batches)
 
 
 def _batches(work: Work, resources: Resources) -> Iterator[_Batch]:
@@ -82,6 +84,8 @@ def _embed(work: Work, resources: Resources, batch: _Batch) -> tuple[list[Passag
     vectors = _look_up(resources, digests)
     # By digest, so that a text which stands twice in the batch is paid for once.
     missing = {key: at for at, key in enumerate(digests) if key not in vectors}
+    metrics.CACHE_LOOKUPS.labels("miss").inc(len(missing))
+    metrics.CACHE_LOOKUPS.labels("hit").inc(len(digests) - len(missing))
     if missing:
         places = list(missing.values())
         fresh = _embed_texts(
@@ -125,6 +129,7 @@ def _embed_texts(
             work,
             resources,
             partial(resources.embedder.embed_documents, texts),
+            operation="embed_documents",
             texts=len(texts),
             tokens=sum(passage.token_count for passage in passages),
         )

@@ -40,7 +40,7 @@ def run(work: Work, resources: Resources) -> None:
         work.progress.report(resources)
 
     pieces = _counted(resources.extractor.extract(work.path, media_type, should_stop=watch), work)
-    work.blocks = _with_text(pieces, work, resources)
+    work.blocks = work.clock.pulled("extract", _with_text(pieces, work, resources))
 
 
 def _counted(pieces: Iterator[Piece], work: Work) -> Iterator[Block | PageImage]:
@@ -96,6 +96,7 @@ def _read_one(
         work,
         resources,
         partial(reader.read, image, piece.media_type),
+        operation="read_image",
         texts=1,
         tokens=IMAGE_TOKENS,
     )

@@ -2,6 +2,7 @@
 
 import hashlib
 
+from docmill_ingest import metrics
 from docmill_ingest.resources import Resources
 from docmill_ingest.work import Work
 from docmill_shared.errors import PermanentError
@@ -30,6 +31,7 @@ def run(work: Work, resources: Resources) -> None:
             digest.update(piece)
             file.write(piece)
             work.lease.check()
+    metrics.FETCHED_BYTES.inc(received)
     if received != expected:
         raise PermanentError(
             FailureReason.SIZE_MISMATCH,

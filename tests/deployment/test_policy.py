@@ -1,0 +1,320 @@
+"""Rules that no schema knows: what a pod may do, what it must have, and what fits together."""
+
+import re
+from typing import Any
+
+import pytest
+
+from docmill_api.settings import ApiSettings
+from docmill_ingest.settings import IngestSettings
+from docmill_janitor.settings import JanitorSettings
+from docmill_shared.settings import DatabaseSettings, EnvironmentSettings
+from tests import settings_fields
+from tests.deployment import manifests
+from tests.deployment.containers import (
+    OPERATORS_SECRETS,
+    SERVICES,
+    SOURCES,
+    Container,
+    containers,
+    shutdown_timeout,
+)
+from tests.deployment.dockerfiles import SERVICES as IMAGES
+from tests.deployment.dockerfiles import dockerfile
+
+_SETTINGS: dict[str, type[EnvironmentSettings]] = {
+    "migrate": DatabaseSettings,
+    "api": ApiSettings,
+    "ingest": IngestSettings,
+    "janitor-scheduler": JanitorSettings,
+    "janitor-worker": JanitorSettings,
+}
+_UNITS = {"Mi": 1024**2, "Gi": 1024**3, "M": 1024**2, "G": 1024**3}
+#: An ingest worker's own memory at its most, by `make bench-memory`.
+_INGEST_PARENT_BYTES = 241 * 1024**2
+#: From SIGTERM, beyond what is waited for: threads and connections end, the process too.
+_ROOM_SECONDS = 5.0
+
+WORKLOADS = [
+    pytest.param(overlay, each, id=f"{overlay}-{each['metadata']['name']}")
+    for overlay in manifests.OVERLAYS
+    for each in manifests.of_kind(overlay, "Deployment", "Job")
+]
+DEPLOYMENTS = [each for each in WORKLOADS if each.values[1]["kind"] == "Deployment"]
+
+
+def in_bytes(quantity: str) -> int:
+    match = re.fullmatch(r"(\d+)(Mi|Gi|M|G)", quantity)
+    assert match, quantity
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def described(source: str, secrets: dict[str, str], name: str) -> tuple[Container, dict[str, str]]:
+    """A container, and its environment with what the image adds."""
+    container = containers(source, secrets)[name]
+    image = dockerfile(container.service).final.environment({})
+    return container, {**image, **container.environment}
+
+
+@pytest.mark.parametrize(("overlay", "workload"), WORKLOADS)
+def test_a_pod_keeps_to_the_restricted_profile(overlay: str, workload: dict[str, Any]) -> None:
+    # https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
+    pod = manifests.pod_of(workload)
+
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] >= 10_000
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
+    assert pod["automountServiceAccountToken"] is False
+    # Kubernetes' made-up API_PORT=tcp://... would be read as a setting.
+    assert pod["enableServiceLinks"] is False
+    assert all("emptyDir" in volume for volume in pod["volumes"])
+    for container in pod["containers"]:
+        context = container["securityContext"]
+        assert context["allowPrivilegeEscalation"] is False
+        assert context["readOnlyRootFilesystem"] is True
+        assert context["capabilities"] == {"drop": ["ALL"]}
+        assert "hostPort" not in str(container.get("ports"))
+
+
+@pytest.mark.parametrize(("overlay", "workload"), WORKLOADS)
+def test_a_container_has_requests_limits_and_a_version(
+    overlay: str, workload: dict[str, Any]
+) -> None:
+    for container in manifests.pod_of(workload)["containers"]:
+        resources = container["resources"]
+        assert set(resources["requests"]) == set(resources["limits"]) == {"cpu", "memory"}
+        requested, limit = (in_bytes(resources[each]["memory"]) for each in ("requests", "limits"))
+        assert requested <= limit
+        image, _, tag = container["image"].rpartition(":")
+        assert image
+        assert tag not in ("", "latest")
+
+
+@pytest.mark.parametrize(("overlay", "workload"), DEPLOYMENTS)
+def test_a_deployment_survives_nodes_and_rollouts(overlay: str, workload: dict[str, Any]) -> None:
+    name, labels = workload["metadata"]["name"], workload["spec"]["selector"]["matchLabels"]
+    pod = manifests.pod_of(workload)
+
+    budgets = manifests.of_kind(overlay, "PodDisruptionBudget")
+    assert [each for each in budgets if each["spec"]["selector"]["matchLabels"] == labels]
+    spread = {each["topologyKey"] for each in pod["topologySpreadConstraints"]}
+    assert spread == {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}
+    assert workload["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+    if overlay == "production" and name != "docmill-ingest":
+        assert workload["spec"]["replicas"] >= 2
+    # How many ingest pods there are is the scaler's: a rollout must not set it back.
+    assert ("replicas" in workload["spec"]) == (name != "docmill-ingest")
+
+
+@pytest.mark.parametrize(("overlay", "workload"), DEPLOYMENTS)
+def test_probes_ask_for_the_right_things(overlay: str, workload: dict[str, Any]) -> None:
+    (container,) = manifests.pod_of(workload)["containers"]
+    ports = {each["name"]: each["containerPort"] for each in container["ports"]}
+    probes = {kind: container[f"{kind}Probe"] for kind in ("startup", "liveness", "readiness")}
+    is_api = container["name"] == "api"
+
+    # Liveness never depends on a server that a restart would not bring back.
+    alive, port = ("/healthz", 8000) if is_api else ("/livez", 9100)
+    assert probes["liveness"]["httpGet"]["path"] == probes["startup"]["httpGet"]["path"] == alive
+    assert probes["readiness"]["httpGet"]["path"] == "/readyz"
+    for probe in probes.values():
+        assert ports[probe["httpGet"]["port"]] == port
+        assert probe["timeoutSeconds"] == 3
+    assert ports["health"] == 9100
+
+
+@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.parametrize("source", SOURCES)
+def test_grace_periods_enclose_each_other(
+    source: str, secrets: dict[str, str], name: str
+) -> None:
+    container, environment = described(source, secrets, name)
+    defaults = _SETTINGS[name].model_fields
+
+    if name == "api":
+        graceful = defaults["api_graceful_seconds"].default
+        inner = float(environment.get("API_GRACEFUL_SECONDS", graceful))
+        waits = 0.0 if source == "compose" else 5.0  # preStop counts as well
+        assert waits + inner + _ROOM_SECONDS <= container.grace_seconds
+    elif name != "janitor-scheduler":
+        timeout = shutdown_timeout(container.command)
+        assert timeout is not None, "Dramatiq's own time-out is ten minutes"
+        assert timeout + _ROOM_SECONDS <= container.grace_seconds
+        if name == "ingest":
+            default = defaults["shutdown_grace_seconds"].default
+            grace = float(environment.get("SHUTDOWN_GRACE_SECONDS", default))
+            assert grace + _ROOM_SECONDS <= timeout
+
+
+@pytest.mark.parametrize("name", ["migrate", *SERVICES])
+@pytest.mark.parametrize("source", SOURCES)
+def test_the_environment_makes_valid_settings(
+    source: str, secrets: dict[str, str], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, environment = described(source, secrets, name)
+    for variable in settings_fields.variables():
+        monkeypatch.delenv(variable, raising=False)
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+
+    settings = _SETTINGS[name].load()
+
+    if name != "migrate":
+        assert getattr(settings, "health_port") == 9100  # noqa: B009 - not in the base class
+        assert getattr(settings, "health_host") == "0.0.0.0"  # noqa: B009
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_every_variable_is_a_setting(source: str, secrets: dict[str, str]) -> None:
+    known = settings_fields.variables()
+
+    for container in containers(source, secrets).values():
+        assert set(container.environment) - known == set(), container.name
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_only_the_api_has_the_key_of_tokens(source: str, secrets: dict[str, str]) -> None:
+    holders = {
+        name
+        for name, container in containers(source, secrets).items()
+        if "JWT_SECRET" in container.environment
+    }
+
+    assert holders == {"api"}
+
+
+def test_no_secret_is_in_what_production_applies() -> None:
+    assert manifests.of_kind("production", "Secret") == []
+    text = manifests.render("production")
+    for names in OPERATORS_SECRETS.values():
+        for name in names:
+            assert not re.search(rf"^\s*{name}: \S", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_the_queue_is_long_enough_for_all_workers(source: str, secrets: dict[str, str]) -> None:
+    container, environment = described(source, secrets, "ingest")
+    threads = int(container.command[container.command.index("--threads") + 1])
+    if source == "compose":
+        pods = 4  # as the file's first lines show
+    else:
+        (scaler,) = manifests.of_kind(source, "ScaledObject", "HorizontalPodAutoscaler")
+        spec = scaler["spec"]
+        pods = spec.get("maxReplicaCount") or spec["maxReplicas"]
+        assert (spec.get("minReplicaCount") or spec["minReplicas"]) >= 1
+
+    assert int(environment["INGEST_QUEUE_CAP"]) >= 2 * threads * pods
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_ingest_memory_is_made_of_the_worker_and_its_children(
+    source: str, secrets: dict[str, str]
+) -> None:
+    container, environment = described(source, secrets, "ingest")
+    threads = int(container.command[container.command.index("--threads") + 1])
+    if source == "compose":
+        limit = manifests.compose(secrets)["services"]["ingest"]["deploy"]["resources"]["limits"]
+    else:
+        (workload,) = (
+            each
+            for each in manifests.of_kind(source, "Deployment")
+            if each["metadata"]["name"] == "docmill-ingest"
+        )
+        limit = manifests.pod_of(workload)["containers"][0]["resources"]["limits"]
+
+    needed = _INGEST_PARENT_BYTES + threads * int(environment["EXTRACTION_MEMORY_BYTES"])
+
+    assert in_bytes(limit["memory"]) >= needed
+
+
+@pytest.mark.parametrize("overlay", manifests.OVERLAYS)
+def test_networks_are_closed_by_default(overlay: str) -> None:
+    policies = {
+        each["metadata"]["name"]: each["spec"]
+        for each in manifests.of_kind(overlay, "NetworkPolicy")
+    }
+
+    assert policies.pop("deny-by-default") == {
+        "podSelector": {},
+        "policyTypes": ["Ingress", "Egress"],
+    }
+    for name, spec in policies.items():
+        for rule in (*spec.get("ingress", ()), *spec.get("egress", ())):
+            assert rule["ports"], name
+            assert rule.get("from") or rule.get("to"), name
+    (namespace,) = manifests.of_kind(overlay, "Namespace")
+    labels = namespace["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def test_a_migration_has_what_it_needs_before_the_rollout() -> None:
+    prepared = [
+        each
+        for each in manifests.objects("development")
+        if each["metadata"].get("labels", {}).get("phase") == "prepare"
+    ]
+
+    kinds = [each["kind"] for each in prepared]
+    assert sorted(set(kinds)) == ["Job", "Namespace", "NetworkPolicy", "Secret"]
+    assert {each["metadata"]["name"] for each in prepared if each["kind"] == "NetworkPolicy"} == {
+        "deny-by-default",
+        "names",
+        "database",
+    }
+
+
+@pytest.mark.parametrize("name", ["postgres", "valkey", "s3", "bucket", "migrate", *SERVICES])
+def test_compose_holds_back_what_a_container_may_do(secrets: dict[str, str], name: str) -> None:
+    service = manifests.compose(secrets)["services"][name]
+
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory"}
+    assert "container_name" not in service
+    assert service["image"].rpartition(":")[2] not in ("", "latest")
+    assert ("ports" in service) == (name in ("api", "s3"))
+    for port in service.get("ports", ()):
+        assert port.startswith("127.0.0.1:"), "open to the whole network unless .env says so"
+
+
+def test_compose_starts_in_order(secrets: dict[str, str]) -> None:
+    services = manifests.compose(secrets)["services"]
+
+    for name in SERVICES:
+        conditions = {
+            other: each["condition"] for other, each in services[name]["depends_on"].items()
+        }
+        assert conditions["migrate"] == conditions["bucket"] == "service_completed_successfully"
+        for server in ("postgres", "valkey", "s3"):
+            assert conditions[server] == "service_healthy"
+            assert services[server]["healthcheck"]["test"]
+    for server, option in (("valkey", "noeviction"), ("valkey", "--appendonly=yes")):
+        assert option in " ".join(services[server]["command"])
+
+
+@pytest.mark.parametrize("service", IMAGES)
+def test_an_image_runs_as_nobody_with_signals(service: str) -> None:
+    file = dockerfile(service)
+
+    assert file.final.all("USER")[-1].value == "10001:10001"
+    assert file.final.all("CMD")[-1].value.startswith("["), "a shell would keep SIGTERM"
+    assert not file.final.all("ENTRYPOINT")
+    assert file.build.base == file.final.base
+    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-bookworm", file.final.base)
+    assert [each.value.split()[-1] for each in file.final.all("COPY")] == ["/opt/docmill"]
+
+
+@pytest.mark.parametrize("service", IMAGES)
+def test_a_build_is_given_only_what_it_copies(service: str) -> None:
+    ignore = (manifests.REPOSITORY / ".dockerignore").read_text().splitlines()
+    allowed = {line[1:] for line in ignore if line.startswith("!")}
+    assert "*" in ignore
+
+    for instruction in dockerfile(service).build.all("COPY"):
+        if instruction.value.startswith("--from="):
+            continue
+        for name in instruction.words()[:-1]:
+            assert (manifests.REPOSITORY / name).exists()
+            assert any(name == each or name.startswith(f"{each}/") for each in allowed), name
