@@ -110,9 +110,7 @@ def build(service: str, folder: Path) -> Image:
     return Image(service, folder)
 
 
-def _run(
-    line: str, environment: dict[str, str], source: Path, installed: Path, root: Path
-) -> None:
+def _run(line: str, environment: dict[str, str], source: Path, installed: Path, root: Path) -> None:
     specification = {
         "root": str(root),
         "binds": [[str(source), "/src", True], [str(installed), INSTALLED, True]],

@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -75,20 +75,6 @@ def compose(environ: Mapping[str, str]) -> Object:
 
     content: Object = filled(yaml.safe_load(COMPOSE.read_text()))
     return content
-
-
-def settings_named(overlay: str) -> Iterator[tuple[str, str]]:
-    """(workload, variable) for all that the manifests set outside of secrets."""
-    generated = {each["metadata"]["name"]: each for each in of_kind(overlay, "ConfigMap", "Secret")}
-    for workload in of_kind(overlay, "Deployment", "Job"):
-        name = workload["metadata"]["name"]
-        for container in pod_of(workload)["containers"]:
-            yield from ((name, each["name"]) for each in container.get("env", ()))
-            for source in container.get("envFrom", ()):
-                reference = source.get("configMapRef") or source["secretRef"]
-                held = generated.get(reference["name"], {})
-                for variable in {**held.get("data", {}), **held.get("stringData", {})}:
-                    yield name, variable
 
 
 def environment_of_host() -> dict[str, str]:

@@ -5,8 +5,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from docmill_dev.children import Child
 from docmill_dev.ports import free_port
@@ -46,27 +44,21 @@ class Running:
         with self.log.open("wb") as output:
             self.child: Child = image.start(container.command, environment, scratch, output)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.child.kill()
-
-    def status(self, path: str, port: int) -> int | None:
-        """What it answers to a probe; None: nobody listens."""
+    def answer(self, path: str, port: int) -> tuple[int, bytes]:
+        """Status and body of what it answers; 0: nobody listens."""
         connection = http.client.HTTPConnection("127.0.0.1", self.ports[port], timeout=5)
         try:
             connection.request("GET", path)
-            return connection.getresponse().status
-        except OSError:
-            return None
+            response = connection.getresponse()
+            return response.status, response.read()
+        except (OSError, http.client.HTTPException):
+            return 0, b""
         finally:
             connection.close()
+
+    def status(self, path: str, port: int) -> int:
+        """Only the status."""
+        return self.answer(path, port)[0]
 
     def answers(self, probe: Probe) -> bool:
         """Whether this probe is content."""

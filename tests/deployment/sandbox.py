@@ -132,11 +132,12 @@ def _probe(addresses: list[str]) -> None:
     deadline = time.monotonic() + _PROBE_SECONDS
     for address in addresses:
         while time.monotonic() < deadline:
-            with contextlib.suppress(OSError, urllib.error.URLError):
+            try:
                 with urllib.request.urlopen(address, timeout=3) as answer:
                     print(f"sandbox: {address} answered {answer.status}", flush=True)
                     break
-            time.sleep(0.1)
+            except (OSError, urllib.error.URLError):
+                time.sleep(0.1)
 
 
 if __name__ == "__main__":

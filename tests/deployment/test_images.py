@@ -66,7 +66,11 @@ def python(image: Image, scratch: Path, code: str, *, network: bool = False) -> 
     log = scratch / "log"
     with log.open("wb") as output:
         child = image.start(
-            ["python", "-c", textwrap.dedent(code)], {}, scratch / "container", output, network=network
+            ["python", "-c", textwrap.dedent(code)],
+            {},
+            scratch / "container",
+            output,
+            network=network,
         )
         try:
             child.wait(120)

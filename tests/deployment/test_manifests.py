@@ -20,7 +20,7 @@ VERSIONS = ("1.31", "1.37")
 
 def tool(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     """A command of the environment that the tests run in."""
-    command = [Path(sys.executable).with_name(name), *map(str, arguments)]
+    command = [str(Path(sys.executable).with_name(name)), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True)
 
 

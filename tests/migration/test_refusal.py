@@ -42,7 +42,6 @@ def sentence(service: str) -> str:
     )
 
 
-@pytest.mark.xfail(strict=True, reason="entry points do not call migrate.refuse_old_schema yet")
 @pytest.mark.parametrize("service", COMMANDS)
 def test_it_does_not_start_on_the_previous_schema(
     service: str,

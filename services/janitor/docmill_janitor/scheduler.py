@@ -19,6 +19,7 @@ from docmill_shared.broker import QueueUnavailable, depth, send
 from docmill_shared.errors import ConfigurationError
 from docmill_shared.health_endpoint import serve_health
 from docmill_shared.messages import JANITOR_QUEUE, RunJob
+from docmill_shared.migrate import refuse_old_schema
 from docmill_shared.observability import get_logger
 from docmill_shared.startup import prepare, refuse
 
@@ -114,9 +115,11 @@ def run(resources: Resources, jobs: Sequence[ScheduledJob]) -> None:
 
 def main() -> None:
     """Run the schedule."""
-    resources = build(prepare(SERVICE, JanitorSettings))
+    settings = prepare(SERVICE, JanitorSettings)
+    refuse_old_schema(SERVICE, settings)
+    resources = build(settings)
     try:
-        run(resources, schedule(resources.settings))
+        run(resources, schedule(settings))
     except ConfigurationError as error:
         refuse(SERVICE, error)
 

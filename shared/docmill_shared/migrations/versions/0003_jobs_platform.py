@@ -44,9 +44,13 @@ def upgrade() -> None:
     op.create_index("job_runs_started", "job_runs", ["started_at"])
     op.add_column("files", _time("object_missing_at"))
     op.add_column("users", _time("welcome_claimed_at"))
-    op.add_column("users", _time("welcomed_at"))
-    # Who was here before this release is not greeted as new.
-    op.execute("update users set welcomed_at = created_at")
+    # Who was here before this release is not greeted as new. A default that is constant within the
+    # statement is kept in the catalogue, so no row is written, however many users there are.
+    op.add_column(
+        "users",
+        sa.Column("welcomed_at", sa.DateTime(timezone=True), server_default=sa.func.now()),
+    )
+    op.alter_column("users", "welcomed_at", server_default=None)
     with op.get_context().autocommit_block():
         op.create_index(
             "users_unwelcomed",
