@@ -61,7 +61,7 @@ def job_table(jobs: Sequence[Job], now: datetime) -> Table:
     """The schedule: each job in a line, with its next and its last run."""
     table = _table()
     _fixed(table, "Job", _widest(job["name"] for job in jobs))
-    _fixed(table, "Next run", 9)
+    _fixed(table, "Next run", 10)
     _fixed(table, "Last run", 11)
     _rest(table, "Result")
     for job in jobs:
@@ -220,8 +220,8 @@ def _next(job: Job, now: datetime) -> Text:
 
 def _rhythm(cron: str) -> str:
     """Of a job that runs so often that its next time means nothing."""
-    seconds_field = cron.split()[0]
-    return f"every {seconds_field[2:]} s" if seconds_field.startswith("*/") else "often"
+    seconds = cron.split()[0].removeprefix("*/")
+    return "every min" if seconds == "0" else f"every {seconds} s"
 
 
 def _when(run: LastRun, now: datetime) -> str:
