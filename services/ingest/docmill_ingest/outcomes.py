@@ -54,7 +54,7 @@ def settle(claim: Claim, error: Exception, resources: Resources) -> FileStatus |
             raise error
         case ShuttingDown():
             _log.info("released for another worker", file_id=str(claim.file_id))
-            return _retry(claim, resources, timedelta(0), "released")
+            return _retry(claim, resources, None, "released")
         case ObjectMissing():
             with autocommit(resources.engine) as connection:
                 claims.forget(connection, claim)
@@ -154,7 +154,7 @@ def _failed_attempt(claim: Claim, error: Exception, resources: Resources) -> Fil
 def _retry(
     claim: Claim,
     resources: Resources,
-    delay: timedelta,
+    delay: timedelta | None,
     outcome: str,
     attempt_error: str | None = None,
 ) -> FileStatus:

@@ -203,10 +203,11 @@ def fail(
 
 
 def retry_later(
-    connection: Connection, claim: Claim, delay: timedelta, *, attempt_error: str | None
+    connection: Connection, claim: Claim, delay: timedelta | None, *, attempt_error: str | None
 ) -> None:
     """PROCESSING back to QUEUED, due after ``delay``; raises :class:`LeaseLost`.
 
+    ``delay`` None: at once, in the place in the queue that it had.
     ``attempt_error`` None means that this was not an attempt: the file waits for something.
     """
     _write(
@@ -214,7 +215,7 @@ def retry_later(
         claim,
         status=FileStatus.QUEUED,
         **_failed_attempt(attempt_error),
-        next_attempt_at=func.now() + delay,
+        next_attempt_at=File.next_attempt_at if delay is None else func.now() + delay,
         sent_at=None,
         **_RELEASED,
     )

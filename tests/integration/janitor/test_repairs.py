@@ -170,6 +170,20 @@ def test_a_recovered_file_keeps_its_place_in_the_queue(resources: Resources, own
     assert sent_file_ids(resources) == [str(each) for each in (killed, *later)]
 
 
+def test_a_file_that_a_worker_hands_back_keeps_its_place(
+    resources: Resources, owner: Owner
+) -> None:
+    handed_back = queued(owner, sent=True)
+    with resources.engine.begin() as connection:
+        claimed = claims.claim(connection, handed_back, LEASE)
+        assert claimed is not None
+    later = [queued(owner) for _ in range(3)]
+    with resources.engine.begin() as connection:
+        claims.retry_later(connection, claimed, None, attempt_error=None)
+    dispatch_due.run(resources, now=resources.now(), limit=100)
+    assert sent_file_ids(resources) == [str(each) for each in (handed_back, *later)]
+
+
 def test_a_file_that_kills_its_worker_three_times_has_failed(
     resources: Resources, owner: Owner
 ) -> None:
