@@ -62,7 +62,7 @@ def configure_logging(service: str, settings: EnvironmentSettings) -> None:
     # Some of them also log headers and signed URLs below this level.
     for noisy in (
         *("apscheduler", "urllib3", "httpx", "httpcore", "google_genai", "unstructured"),
-        *("dramatiq", "redis"),
+        *("dramatiq", "redis", "alembic"),
     ):
         logging.getLogger(noisy).setLevel(max(root.level, logging.WARNING))
 

@@ -5,7 +5,7 @@ from typing import NoReturn, TypeVar
 
 from docmill_shared.errors import ConfigurationError
 from docmill_shared.observability import configure_logging
-from docmill_shared.settings import EnvironmentSettings
+from docmill_shared.settings import DatabaseSettings, EnvironmentSettings
 
 AnySettings = TypeVar("AnySettings", bound=EnvironmentSettings)
 
@@ -18,6 +18,14 @@ def prepare(service: str, kind: type[AnySettings]) -> AnySettings:
         refuse(service, error)
     configure_logging(service, settings)
     return settings
+
+
+def require_schema(service: str, settings: DatabaseSettings) -> None:
+    """End this process with one sentence if the schema is older than this release."""
+    # Imported here: Alembic logs while it is imported, and the log is configured by now.
+    from docmill_shared.migrate import refuse_old_schema
+
+    refuse_old_schema(service, settings)
 
 
 def refuse(service: str, error: ConfigurationError) -> NoReturn:

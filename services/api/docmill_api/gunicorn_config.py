@@ -13,12 +13,11 @@ from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 
 from docmill_api.gunicorn_health import GunicornHealth
 from docmill_api.settings import ApiSettings
-from docmill_shared.migrate import refuse_old_schema
 from docmill_shared.observability import get_logger
-from docmill_shared.startup import prepare
+from docmill_shared.startup import prepare, require_schema
 
 _settings = prepare("api", ApiSettings)
-refuse_old_schema("api", _settings)
+require_schema("api", _settings)
 
 
 class PropagatingLogger(Logger):  # type: ignore[misc]

@@ -6,12 +6,11 @@ from docmill_ingest import actors, resources
 from docmill_ingest.settings import IngestSettings
 from docmill_shared import exposition
 from docmill_shared.broker import create_broker
-from docmill_shared.migrate import refuse_old_schema
-from docmill_shared.startup import prepare
+from docmill_shared.startup import prepare, require_schema
 from docmill_shared.worker_health import WorkerHealth
 
 settings = prepare("ingest", IngestSettings)
-refuse_old_schema("ingest", settings)
+require_schema("ingest", settings)
 broker = create_broker(settings)
 broker.add_middleware(WorkerHealth("ingest", settings, exposition.of_this_process("ingest")))
 dramatiq.set_broker(broker)

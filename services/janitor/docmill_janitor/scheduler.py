@@ -19,9 +19,8 @@ from docmill_shared.broker import QueueUnavailable, depth, send
 from docmill_shared.errors import ConfigurationError
 from docmill_shared.health_endpoint import serve_health
 from docmill_shared.messages import JANITOR_QUEUE, RunJob
-from docmill_shared.migrate import refuse_old_schema
 from docmill_shared.observability import get_logger
-from docmill_shared.startup import prepare, refuse
+from docmill_shared.startup import prepare, refuse, require_schema
 
 SERVICE = "janitor-scheduler"
 
@@ -116,7 +115,7 @@ def run(resources: Resources, jobs: Sequence[ScheduledJob]) -> None:
 def main() -> None:
     """Run the schedule."""
     settings = prepare(SERVICE, JanitorSettings)
-    refuse_old_schema(SERVICE, settings)
+    require_schema(SERVICE, settings)
     resources = build(settings)
     try:
         run(resources, schedule(settings))

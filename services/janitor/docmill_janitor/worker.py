@@ -6,13 +6,12 @@ from docmill_janitor import actors, resources
 from docmill_janitor.schedule import schedule
 from docmill_janitor.settings import JanitorSettings
 from docmill_shared import exposition
-from docmill_shared.migrate import refuse_old_schema
-from docmill_shared.startup import prepare
+from docmill_shared.startup import prepare, require_schema
 from docmill_shared.worker_health import WorkerHealth
 
 _SERVICE = "janitor-worker"
 _settings = prepare(_SERVICE, JanitorSettings)
-refuse_old_schema(_SERVICE, _settings)
+require_schema(_SERVICE, _settings)
 _resources = resources.build(_settings)
 broker = _resources.broker
 broker.add_middleware(WorkerHealth(_SERVICE, _settings, exposition.of_this_process(_SERVICE)))

@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 from dramatiq import Worker
 from sqlalchemy import Row, insert
+from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from docmill_janitor import actors, runner
@@ -176,7 +177,7 @@ def test_outside_of_demo_mode_it_refuses_and_says_so(
     files_of_everyone(admin, owner)
     before = statuses(resources.engine)
     run_id = uuid4()
-    with capture_logs() as logs:
+    with capture_logs(processors=[merge_contextvars]) as logs:
         swept = runner.run(
             job_named(name, resources),
             None if by_hand else NOON,
