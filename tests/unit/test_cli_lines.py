@@ -147,6 +147,15 @@ def test_fields_are_kept_and_what_repeats_itself_is_not() -> None:
     assert shown.endswith(" failed detail='It is a zip archive.' reason=type_mismatch")
 
 
+def test_the_logger_of_a_consumer_is_left_out_as_well() -> None:
+    shown = readable(
+        "2026-03-01T12:00:00.12Z [critical ] Consumer encountered a connection error: Connection"
+        " closed by server. [dramatiq.worker.ConsumerThread(ingest_bulk.DQ)] service=ingest"
+    ).plain
+
+    assert shown.endswith("0 Consumer encountered a connection error: Connection closed by server.")
+
+
 def test_a_line_of_an_unknown_form_stays_as_it_is() -> None:
     assert readable("Traceback (most recent call last):").plain == (
         "Traceback (most recent call last):"

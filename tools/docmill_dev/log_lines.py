@@ -15,8 +15,8 @@ _COLOURS = ("cyan", "green", "magenta", "yellow", "blue")
 _LEVELS = {"debug": "dim", "info": "", "warning": "yellow", "error": "bold red"}
 #: What structlog's console renderer writes for LOG_FORMAT=console.
 _STRUCTLOG = re.compile(
-    r"(?P<time>\d{4}-\S+Z) \[(?P<level>\w+)\s*\] (?P<event>.*?)\s+\[(?P<logger>[\w.]+)\]"
-    r"(?P<fields>( [\w.]+=.*)?)$"
+    r"(?P<time>\d{4}-\S+Z) \[(?P<level>\w+)\s*\] (?P<event>.*?)\s+"
+    r"\[(?P<logger>[\w.]+(\([\w.]+\))?)\](?P<fields>( [\w.]+=.*)?)$"
 )
 #: What Dramatiq's main process writes.
 _DRAMATIQ = re.compile(
