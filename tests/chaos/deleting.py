@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import Protocol
 from unittest import mock
 
 from sqlalchemy import Engine, text
@@ -18,13 +19,18 @@ from docmill_janitor.settings import JanitorSettings
 from tests.chaos.ground import Ground
 from tests.chaos.systems import System, Upload
 
+
+class _Deleting(System, Protocol):
+    def delete(self, upload: Upload) -> None: ...
+
+
 #: One in so many is deleted; the store is away for the second quarter of them.
 _ONE_IN = 8
 _GONE_WITHIN_SECONDS = 60.0
 _DELETING = text("select count(*) from files where status = 'DELETING'")
 
 
-def delete_some(ground: Ground, system: System, uploads: Sequence[Upload]) -> None:
+def delete_some(ground: Ground, system: _Deleting, uploads: Sequence[Upload]) -> None:
     """Delete files through the api, the store killed on the way.
 
     Raises:

@@ -4,7 +4,7 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from docmill_dev.ports import free_port
 from docmill_shared.broker.redis_broker import HEARTBEAT_TIMEOUT_MS
 from docmill_shared.messages import BULK_QUEUE, INGEST_QUEUE
 from tests.chaos.corpus import OWNERS, Document
-from tests.chaos.deleting import unreconciled
+from tests.chaos.deleting import delete_some, unreconciled
 from tests.chaos.fleet import Fleet, Member
 from tests.chaos.ground import Ground, patiently
 from tests.chaos.systems import Upload, dramatiq, workers
@@ -66,6 +66,7 @@ class DocmillSystem:
             "API_PORT": str(port),
         }
         self._environment = environment
+        self._ground = ground
         self._redis_url = environment["REDIS_URL"]
         self._url = f"http://127.0.0.1:{port}"
         self._http = httpx.Client(timeout=httpx.Timeout(20, connect=3), trust_env=False)
@@ -136,12 +137,13 @@ class DocmillSystem:
         return None
 
     def delete(self, upload: Upload) -> None:
-        """See :class:`System`."""
+        """As its owner does."""
         _, token = self._tokens[upload.document.owner]
         self._call("DELETE", f"/v1/files/{upload.file_id}", token, None)
 
-    def unreconciled(self) -> list[str] | None:
-        """See :class:`System`."""
+    def left_after_deletions(self, uploads: Sequence[Upload]) -> list[str] | None:
+        """See :class:`System`; the store is killed on the way."""
+        delete_some(self._ground, self, uploads)
         return unreconciled(self._environment)
 
     def left_behind(self) -> int | None:

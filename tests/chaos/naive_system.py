@@ -2,6 +2,7 @@
 
 import threading
 import urllib.request
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -102,11 +103,7 @@ class NaiveSystem:
                 found.add(UUID(str(dramatiq.Message.decode(data).args[0])))
         return found
 
-    def delete(self, upload: Upload) -> None:
-        """See :class:`System`; the naive worker has no way to."""
-        raise NotImplementedError
-
-    def unreconciled(self) -> list[str] | None:
+    def left_after_deletions(self, uploads: Sequence[Upload]) -> list[str] | None:
         """See :class:`System`."""
         return None
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.chaos.corpus import Document
-from tests.chaos.deleting import delete_some
 from tests.chaos.docmill_system import LEASE_SECONDS
 from tests.chaos.fleet import Fleet
 from tests.chaos.ground import Ground
@@ -102,21 +101,11 @@ def run(
         died=died,
         left_behind=system.left_behind(),
         settled_after=ended - repaired if settled else None,
-        unreconciled=_delete_and_reconcile(ground, system, uploads, voice),
+        unreconciled=system.left_after_deletions(uploads),
         seconds=ended - started,
     )
     system.fleet.stop()
     return outcome
-
-
-def _delete_and_reconcile(
-    ground: Ground, system: System, uploads: Sequence[Upload], voice: Voice
-) -> list[str] | None:
-    if system.unreconciled() is None:
-        return None
-    voice.show(f"{system.name}, deleting", 0, 1)
-    delete_some(ground, system, uploads)
-    return system.unreconciled()
 
 
 def _strike_all(

@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -51,11 +51,11 @@ class System(Protocol):
     def in_queue(self) -> set[UUID] | None:
         """The files that a message in Redis still names; None where that means nothing."""
 
-    def delete(self, upload: Upload) -> None:
-        """As its owner does."""
+    def left_after_deletions(self, uploads: Sequence[Upload]) -> list[str] | None:
+        """Let owners delete some; what the bucket then has and the table has not, or the reverse.
 
-    def unreconciled(self) -> list[str] | None:
-        """What the bucket has and the table has not, or the reverse; None: nobody compares."""
+        None: this system deletes nothing.
+        """
 
     def left_behind(self) -> int | None:
         """Messages that are still in the queue when there is nothing to do; None: not counted."""

@@ -37,8 +37,8 @@ from docmill_shared.states import FileStatus, Visibility
 #: One statement makes about this many passages vanish, so that it takes a second and not minutes.
 PASSAGES_AT_ONCE = 20_000
 
-#: What a file loses with its old state, as when its owner deletes it.
-_MARKED: dict[str, Any] = {
+#: What becomes of a file that goes, whoever lets it go.
+MARKED: dict[str, Any] = {
     "status": FileStatus.DELETING,
     "lease_token": None,
     "lease_expires_at": None,
@@ -209,7 +209,7 @@ def _candidates(since: ColumnElement[Any]) -> Select[Any]:
 
 def _mark(due: FromClause) -> Any:
     was = (due.c.object_key, due.c.status, due.c.since, due.c.passages)
-    return update(File).where(File.id == due.c.id).values(**_MARKED).returning(File.id, *was)
+    return update(File).where(File.id == due.c.id).values(**MARKED).returning(File.id, *was)
 
 
 def _doomed(rows: Any) -> list[Doomed]:

@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import aliased
 
+from docmill_shared.files.deletions import MARKED
 from docmill_shared.schema import Chunk, File
 from docmill_shared.states import FailureReason, FileStatus, Visibility
 
@@ -203,13 +204,7 @@ def start_deletion(connection: Connection, file_id: UUID, owner_id: UUID) -> Row
     row = connection.execute(
         update(File)
         .where(File.id == file_id, File.owner_id == owner_id, File.status != FileStatus.DELETING)
-        .values(
-            status=FileStatus.DELETING,
-            lease_token=None,
-            lease_expires_at=None,
-            failure_reason=None,
-            failure_detail=None,
-        )
+        .values(**MARKED)
         .returning(*_FILE.columns)
     ).one_or_none()
     if row is not None:

@@ -10,6 +10,7 @@ from docmill_janitor import resources as composition
 from docmill_janitor.resources import Resources
 from docmill_janitor.settings import JanitorSettings
 from docmill_shared.messages import INGEST_QUEUE
+from tests.fakes.mail_server import MailServer
 from tests.owners import Owner, new_owner
 
 Build = Callable[..., Resources]
@@ -43,6 +44,16 @@ def resources(build: Build) -> Resources:
 def owner(resources: Resources) -> Owner:
     """A user with nothing yet."""
     return new_owner(resources.engine, resources.objects)
+
+
+@pytest.fixture
+def server() -> Iterator[MailServer]:
+    """A mail server that can be told to misbehave."""
+    server = MailServer()
+    server.start()
+    yield server
+    server.gate.set()
+    server.stop()
 
 
 def sent_file_ids(resources: Resources, queue: str = INGEST_QUEUE) -> list[str]:

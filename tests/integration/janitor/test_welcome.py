@@ -44,15 +44,6 @@ HOSTILE = '"<b>tom</b>&co"@example.org'
 
 
 @pytest.fixture
-def server() -> Iterator[MailServer]:
-    server = MailServer()
-    server.start()
-    yield server
-    server.gate.set()
-    server.stop()
-
-
-@pytest.fixture
 def resources(build: Build, server: MailServer, engine: Engine) -> Resources:
     """Resources that mail to ``server``."""
     welcome_everybody(engine)

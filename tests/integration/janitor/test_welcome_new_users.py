@@ -1,6 +1,6 @@
 """The job that looks for new users whose welcome mail did not go out."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -27,15 +27,6 @@ from tests.integration.janitor.newcomers import (
 )
 
 Eventually = Callable[..., None]
-
-
-@pytest.fixture
-def server() -> Iterator[MailServer]:
-    server = MailServer()
-    server.start()
-    yield server
-    server.gate.set()
-    server.stop()
 
 
 @pytest.fixture
