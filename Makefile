@@ -6,7 +6,7 @@ SHELL := /bin/sh
 .DELETE_ON_ERROR:
 
 INSTALLED := .venv/.installed
-LOCKED := uv.lock pyproject.toml shared/pyproject.toml tools/pyproject.toml \
+LOCKED := uv.lock pyproject.toml shared/pyproject.toml client/pyproject.toml tools/pyproject.toml \
 	$(wildcard services/*/pyproject.toml)
 BIN := .venv/bin
 
@@ -39,7 +39,7 @@ chaos: $(INSTALLED) ## break everything at random, prove that nothing is lost; M
 lint: $(INSTALLED) lock-check ## check style, types, imports between packages and the lock
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict shared services tools/docmill_dev tests benchmarks
+	$(BIN)/mypy --strict shared services client tools/docmill_dev tests benchmarks
 	$(BIN)/lint-imports
 
 .PHONY: format
@@ -67,6 +67,10 @@ bench-quota: $(INSTALLED) ## how much of a provider's quota four workers use; ta
 .PHONY: bench-janitor
 bench-janitor: $(INSTALLED) ## large sweeps, and logins beside them; takes 5 minutes
 	@$(BIN)/python -m benchmarks.janitor $(ARGS)
+
+.PHONY: bench-api
+bench-api: $(INSTALLED) ## requests a second, latencies and memory of one api; takes 4 minutes
+	@$(BIN)/python -m benchmarks.api $(ARGS)
 
 .PHONY: scale
 scale: $(INSTALLED) ## files a second with 1 to 8 workers, and killing half; takes 5 minutes

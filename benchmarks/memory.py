@@ -77,10 +77,16 @@ class Workplace:
         """
         owner, size = self.owner, path.stat().st_size
         file_id = owner.reserve(name, size, media_type)
-        url = owner.objects.presign_put(f"uploads/{owner.id}/{file_id}", timedelta(minutes=5))
+        url = owner.objects.presign_put(
+            f"uploads/{owner.id}/{file_id}",
+            timedelta(minutes=5),
+            media_type=media_type,
+            size_bytes=size,
+        )
         with path.open("rb") as stream:
             request = urllib.request.Request(url, data=stream, method="PUT")  # noqa: S310 - ours
             request.add_header("Content-Length", str(size))
+            request.add_header("Content-Type", media_type)
             urllib.request.urlopen(request, timeout=300).close()  # noqa: S310 - loopback
         owner.confirm(file_id, sent=True)
         send(self._broker, IngestFile(file_id=str(file_id)))

@@ -24,10 +24,9 @@ def make_broker(kind: str, url: str) -> RedisBroker:
     return create_broker(
         ServiceSettings(
             redis_url=url,
-            database_url="postgresql://unused/unused",
             s3_endpoint="http://unused",
             s3_access_key="unused",
-            s3_secret_key=SecretStr("unused"),
+            s3_secret_key=SecretStr("unused-by-this-part"),
         )
     )
 

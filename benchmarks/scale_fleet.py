@@ -29,6 +29,8 @@ SETTINGS = {
     "DISPATCH_SECONDS": "1",
     # Four messages for each thread of the largest fleet.
     "INGEST_QUEUE_CAP": "64",
+    # All files are one owner's.
+    "OWNER_TOKENS_PER_DAY": "none",
 }
 #: A page or two: one call to the provider.
 _PARAGRAPHS = 6

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 import sqlalchemy
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, make_url, text
 
 from docmill_dev.stack import Stack
 from docmill_shared import migrate
@@ -31,6 +31,7 @@ create trigger only_legal_steps before update on files
 """
 
 SECRET = "a secret of the tests that is long enough"
+WEBHOOK_KEY = "another secret of the tests, for their webhooks"
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
@@ -77,10 +78,20 @@ def service_environment(stack: Stack, database_url: str) -> dict[str, str]:
         **without_docmill(os.environ),
         **environment,
         "DATABASE_URL": database_url,
+        "API_DATABASE_URL": api_login(database_url, environment),
         "JWT_SECRET": SECRET,
+        # The tests of a module are one address, and some are one account.
+        "RATE_LIMITS": "false",
+        "WEBHOOK_KEY": WEBHOOK_KEY,
         "LOG_FORMAT": "console",
         "NO_COLOR": "1",
     }
+
+
+def api_login(database_url: str, environment: Mapping[str, str]) -> str:
+    """The api's login to this database, given those of the stack."""
+    login = make_url(environment["API_DATABASE_URL"])
+    return login.set(database=make_url(database_url).database).render_as_string(hide_password=False)
 
 
 @pytest.fixture

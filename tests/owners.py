@@ -9,10 +9,15 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Engine, Row, insert, select
 
-from docmill_shared.files import reservations
+from docmill_shared.files import admission, reservations
+from docmill_shared.files.admission import Wish
 from docmill_shared.objects import ObjectStore
 from docmill_shared.schema import Chunk, File, User
 from docmill_shared.states import Visibility
+from docmill_shared.usage import Limits
+
+NO_LIMITS = Limits(None, None, None)
+_TYPE = "application/octet-stream"
 
 
 @dataclass(frozen=True)
@@ -31,27 +36,24 @@ class Owner:
         visibility: Visibility = Visibility.PRIVATE,
         *,
         bulk: bool = False,
+        sha256: bytes | None = None,
     ) -> UUID:
         """A PENDING file."""
-        file_id = uuid4()
+        wish = Wish(name, media_type, size_bytes, visibility, bulk, sha256)
         with self.engine.begin() as connection:
-            reservations.reserve(
-                connection,
-                file_id=file_id,
-                owner_id=self.id,
-                name=name,
-                media_type=media_type,
-                size_bytes=size_bytes,
-                visibility=visibility,
-                object_key=f"uploads/{self.id}/{file_id}",
-                bulk=bulk,
-            )
-        return file_id
+            assert admission.admit(connection, self.id, [wish], NO_LIMITS).files
+        return wish.file_id
 
     def put(self, file_id: UUID, content: bytes) -> None:
         """The upload itself, through a presigned URL."""
-        url = self.objects.presign_put(f"uploads/{self.id}/{file_id}", timedelta(minutes=5))
-        request = urllib.request.Request(url, data=content, method="PUT")
+        url = self.objects.presign_put(
+            f"uploads/{self.id}/{file_id}",
+            timedelta(minutes=5),
+            media_type=_TYPE,
+            size_bytes=len(content),
+        )
+        headers = {"Content-Type": _TYPE}
+        request = urllib.request.Request(url, data=content, headers=headers, method="PUT")
         with urllib.request.urlopen(request) as response:
             assert response.status == 200
 

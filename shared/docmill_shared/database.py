@@ -3,21 +3,31 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 import sqlalchemy
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError
-
-from docmill_shared.settings import DatabaseSettings
 
 Answer = TypeVar("Answer")
 
 _OUTAGE_POLL_SECONDS = 0.5
 
 
-def create_engine(settings: DatabaseSettings, application_name: str) -> Engine:
-    """An engine that connects on first use.
+class Database(Protocol):
+    """Where Postgres is and how much of it one process may use."""
+
+    @property
+    def database_url(self) -> str:
+        """In SQLAlchemy's form, with a login."""
+
+    @property
+    def database_pool_size(self) -> int:
+        """The most connections."""
+
+
+def create_engine(settings: Database, application_name: str, **connect_args: Any) -> Engine:
+    """An engine that connects on first use, with further arguments of psycopg's if any.
 
     A statement that runs for half a minute or a transaction that idles that long is a bug; both
     are ended by the server, so that no lock outlives the process that took it.
@@ -36,6 +46,7 @@ def create_engine(settings: DatabaseSettings, application_name: str) -> Engine:
             "keepalives_idle": 30,
             "options": "-c statement_timeout=30s -c idle_in_transaction_session_timeout=30s"
             " -c timezone=UTC",
+            **connect_args,
         },
     )
 

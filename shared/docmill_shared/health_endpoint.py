@@ -43,7 +43,7 @@ class HealthEndpoint:
             why = getattr(error, "strerror", None) or str(error)
             raise ConfigurationError(
                 f"HEALTH_PORT={port} on {host} cannot be used: {why}. Every process needs a port "
-                "of its own: run dramatiq with --processes 1, and more pods instead"
+                "of its own: run workers with --processes 1, and more pods instead"
             ) from None
         self._server.answers = {
             "/livez": lambda: _verdict(alive()),

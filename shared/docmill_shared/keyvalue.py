@@ -7,15 +7,15 @@ from redis.retry import Retry
 from docmill_shared.settings import ServiceSettings
 
 
-def connect(settings: ServiceSettings) -> redis.Redis:
-    """A client that connects on first use and gives up in seconds.
+def connect(settings: ServiceSettings, *, seconds: float | None = None) -> redis.Redis:
+    """A client that connects on first use and gives up in seconds, or after so many.
 
     redis-py by itself waits and retries for longer than a web request may take.
     """
     client: redis.Redis = redis.Redis.from_url(
         settings.redis_url,
-        socket_connect_timeout=2,
-        socket_timeout=5,
+        socket_connect_timeout=seconds or 2,
+        socket_timeout=seconds or 5,
         retry=Retry(NoBackoff(), 0),
         health_check_interval=30,
     )

@@ -52,3 +52,40 @@ def guess(file_name: str) -> MediaType | None:
     """The accepted format that the file's extension suggests, or None."""
     _, dot, extension = file_name.lower().rpartition(".")
     return _BY_EXTENSION.get(dot + extension) if dot else None
+
+
+#: So much of a file shows its signature, if its type has one: a PDF's may be this far in.
+SIGNATURE_BYTES = 1024
+
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+_OLE = (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",)
+_SIGNATURES: dict[MediaType, tuple[bytes, ...]] = {
+    PDF: (b"%PDF-",),
+    JPEG: (b"\xff\xd8\xff",),
+    PNG: (b"\x89PNG\r\n\x1a\n",),
+    GIF: (b"GIF87a", b"GIF89a"),
+    # Encrypted documents are OLE; the worker has a better sentence for these.
+    **dict.fromkeys((DOCX, PPTX, XLSX), _ZIP + _OLE),
+}
+_WITHOUT_SIGNATURE = frozenset({TEXT, MARKDOWN, CSV, HTML, EML})
+
+
+def may_begin_with(media_type: MediaType, first_bytes: bytes) -> bool:
+    """Whether a file of this type can begin like this; true of every type without a signature."""
+    if media_type in _WITHOUT_SIGNATURE:
+        return True
+    if media_type is PDF:
+        return b"%PDF-" in first_bytes[:SIGNATURE_BYTES]
+    if media_type is WEBP:
+        return first_bytes.startswith(b"RIFF") and first_bytes[8:12] == b"WEBP"
+    return first_bytes.startswith(_SIGNATURES[media_type])
+
+
+def describe_beginning(first_bytes: bytes) -> str:
+    """What these first bytes look like, for people: "a PNG image"."""
+    if first_bytes.startswith(_ZIP):
+        return "a zip archive"
+    for media_type in (PDF, JPEG, PNG, GIF, WEBP):
+        if may_begin_with(media_type, first_bytes):
+            return f"a {media_type.label}"
+    return "something else"

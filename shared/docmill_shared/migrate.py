@@ -12,16 +12,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
+import psycopg.sql
 import sqlalchemy
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, NullPool, text
-from sqlalchemy.exc import OperationalError
+from pydantic import Field
+from sqlalchemy import URL, Connection, Engine, NullPool, make_url, text
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
+from docmill_shared.database import Database
 from docmill_shared.errors import ConfigurationError, DocmillError
-from docmill_shared.settings import DatabaseSettings
+from docmill_shared.settings import DatabaseSettings, PostgresUrl
 from docmill_shared.startup import refuse
 
 #: "docmill" in ASCII, read as a number; any constant would do.
@@ -39,8 +43,20 @@ PATIENCE_SECONDS = 2 * 3600.0
 _POLL_SECONDS = 0.5
 
 _LOCK_NOT_AVAILABLE, _DEADLOCK, _CANCELLED = "55P03", "40P01", "57014"
+_FORBIDDEN = "42501"
+
+#: The role that migration 0004 gives the api's rights to, and that row-level security binds.
+API_ROLE = "docmill_api"
 
 Say = Callable[[str], object]
+
+
+class MigrationSettings(DatabaseSettings):
+    """What a migration is told."""
+
+    api_database_url: PostgresUrl | None = Field(
+        None, description="The api's login, to be made or given this password."
+    )
 
 
 class MigrationBlocked(DocmillError):
@@ -79,6 +95,13 @@ def upgrade(
                 command.upgrade(configuration(connection), revision)
                 connection.commit()
                 return
+            except ProgrammingError as error:
+                connection.rollback()
+                if getattr(error.orig, "sqlstate", None) != _FORBIDDEN:
+                    raise
+                if "create role" not in str(error.orig):
+                    raise MigrationBlocked(str(error.orig).strip()) from error
+                raise MigrationBlocked(_may_not_create(API_ROLE)) from error
             except OperationalError as error:
                 connection.rollback()
                 state = getattr(error.orig, "sqlstate", None)
@@ -94,6 +117,63 @@ def upgrade(
         time.sleep(pause)
 
 
+def ensure_api_login(engine: Engine, api_database_url: str) -> None:
+    """Make the login of this URL a member of the api's role, with the URL's password.
+
+    Nothing is done where that login works already: whoever made it may have had more rights.
+
+    Raises:
+        MigrationBlocked: says what an administrator should run.
+    """
+    url = make_url(api_database_url)
+    if _works(url):
+        return
+    login, password = url.username or API_ROLE, url.password or ""
+    with engine.begin() as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        # The verifier instead of the password: a statement may end up in the server's log.
+        verifier = driver.pgconn.encrypt_password(
+            password.encode(), login.encode(), b"scram-sha-256"
+        ).decode()
+        exists = "select 1 from pg_roles where rolname = %s"
+        role = psycopg.sql.Identifier(login)
+        try:
+            if driver.execute(exists, (login,)).fetchone() is None:
+                driver.execute(psycopg.sql.SQL("create role {} login").format(role))
+            driver.execute(
+                psycopg.sql.SQL("alter role {} login password {}").format(
+                    role, psycopg.sql.Literal(verifier)
+                )
+            )
+            if login != API_ROLE:
+                member = psycopg.sql.SQL("grant docmill_api to {}").format(role)
+                driver.execute(member)
+        except psycopg.errors.InsufficientPrivilege:
+            raise MigrationBlocked(_may_not_create(login)) from None
+
+
+def _works(url: URL) -> bool:
+    """Whether one can log in with this URL and has the api's rights."""
+    own = sqlalchemy.create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": 5})
+    try:
+        with own.connect() as connection:
+            rights = text("select pg_has_role(current_user, :role, 'usage')")
+            works: bool = connection.execute(rights, {"role": API_ROLE}).scalar_one()
+            return works
+    except OperationalError:
+        return False
+
+
+def _may_not_create(login: str) -> str:
+    member = "" if login == API_ROLE else f" IN ROLE {API_ROLE}"
+    return (
+        f"The role of DATABASE_URL may not create the api's login. As an administrator run: "
+        f"CREATE ROLE {login} LOGIN PASSWORD '...'{member}; with the password of API_DATABASE_URL. "
+        "Then run the migration again."
+    )
+
+
 def require_current(engine: Engine) -> None:
     """Refuse to work on a schema that is older than this code.
 
@@ -101,8 +181,17 @@ def require_current(engine: Engine) -> None:
         ConfigurationError: says what to run.
     """
     head = ScriptDirectory.from_config(configuration()).get_current_head()
-    with engine.connect() as connection:
-        revision = _revision(connection)
+    try:
+        with engine.connect() as connection:
+            revision = _revision(connection)
+    except ProgrammingError as error:
+        if getattr(error.orig, "sqlstate", None) != _FORBIDDEN:
+            raise
+        # Rights come with the migrations, that of reading this among them.
+        raise ConfigurationError(
+            f"The database gives {engine.url.username} no rights: its schema is older than this "
+            f"release, which needs {head}. Run: python -m docmill_shared.migrate"
+        ) from None
     # A revision that this code does not know belongs to a newer release: a rollout is under way,
     # and every migration keeps the previous release working.
     if revision == head or _is_newer(revision):
@@ -113,7 +202,7 @@ def require_current(engine: Engine) -> None:
     )
 
 
-def refuse_old_schema(service: str, settings: DatabaseSettings) -> None:
+def refuse_old_schema(service: str, settings: Database) -> None:
     """End this process with one sentence if the schema is older than this code.
 
     A database that is away is no reason: services start without it, and work when it comes.
@@ -216,12 +305,15 @@ def main() -> int:
         print(f"docmill: {sentence}", file=sys.stderr, flush=True)
 
     try:
-        settings = DatabaseSettings.load()
+        settings = MigrationSettings.load()
     except ConfigurationError as error:
         say(str(error))
         return 2
+    engine = sqlalchemy.create_engine(settings.database_url, poolclass=NullPool)
     try:
-        upgrade(sqlalchemy.create_engine(settings.database_url), say=say)
+        upgrade(engine, say=say)
+        if settings.api_database_url is not None:
+            ensure_api_login(engine, settings.api_database_url)
     except MigrationBlocked as error:
         say(str(error))
         return 1

@@ -3,6 +3,8 @@
 import logging
 import os
 import sys
+import threading
+from types import TracebackType
 
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
@@ -59,6 +61,10 @@ def configure_logging(service: str, settings: EnvironmentSettings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
+    # Python would write these by itself, in forms of its own.
+    logging.captureWarnings(True)
+    sys.excepthook = _log_uncaught
+    threading.excepthook = _log_uncaught_in_thread
     # Some of them also log headers and signed URLs below this level.
     for noisy in (
         *("apscheduler", "urllib3", "httpx", "httpcore", "google_genai", "unstructured"),
@@ -71,3 +77,19 @@ def get_logger(name: str) -> Logger:
     """A structured logger; event names are short sentences, data goes into fields."""
     logger: Logger = structlog.stdlib.get_logger(name)
     return logger
+
+
+def _log_uncaught(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    if issubclass(kind, KeyboardInterrupt):  # somebody at a terminal, who knows
+        sys.__excepthook__(kind, error, trace)
+    else:
+        get_logger(__name__).critical("uncaught", exc_info=(kind, error, trace))
+
+
+def _log_uncaught_in_thread(found: threading.ExceptHookArgs) -> None:
+    name = found.thread.name if found.thread is not None else None
+    error = found.exc_value or found.exc_type()
+    trace = (found.exc_type, error, found.exc_traceback)
+    get_logger(__name__).error("uncaught in a thread", thread=name, exc_info=trace)

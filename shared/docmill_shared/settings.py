@@ -7,10 +7,22 @@ test compares the two.
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from docmill_shared.errors import ConfigurationError
+from docmill_shared.key_strength import (
+    require_strength,
+    require_strong_password,
+    require_strong_url,
+)
 
 
 def _postgres_url(url: str) -> str:
@@ -28,8 +40,14 @@ def _http_url(url: str) -> str:
     return url.rstrip("/")
 
 
-PostgresUrl = Annotated[str, AfterValidator(_postgres_url)]
+def _none_is_no_limit(value: object) -> object:
+    return None if isinstance(value, str) and value.strip().lower() == "none" else value
+
+
+PostgresUrl = Annotated[str, AfterValidator(_postgres_url), AfterValidator(require_strong_url)]
+Password = Annotated[SecretStr, AfterValidator(require_strong_password)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
+Limit = Annotated[Annotated[int, Field(ge=1)] | None, BeforeValidator(_none_is_no_limit)]
 
 
 class EnvironmentSettings(BaseSettings):
@@ -39,6 +57,11 @@ class EnvironmentSettings(BaseSettings):
         frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
     )
 
+    development: bool = Field(
+        False,
+        description="`true` on a machine of one's own: passwords of servers may be short or "
+        "defaults.",
+    )
     log_format: Literal["json", "console"] = Field(
         "json", description="`json` for machines, `console` for a terminal."
     )
@@ -62,18 +85,34 @@ class EnvironmentSettings(BaseSettings):
 
 
 class DatabaseSettings(EnvironmentSettings):
-    """Where Postgres is."""
+    """Where Postgres is, for those that own the tables."""
 
-    database_url: PostgresUrl = Field(description="Postgres with pgvector 0.8 or newer.")
-    database_pool_size: int = Field(
-        5, ge=1, le=200, description="Connections to Postgres that one process may hold."
+    database_url: PostgresUrl = Field(
+        description="Postgres with pgvector 0.8 or newer, as the role that owns the tables."
     )
 
 
-class ServiceSettings(DatabaseSettings):
-    """What every service needs: the database, the queue and the object store."""
+class ApiDatabaseSettings(EnvironmentSettings):
+    """Where Postgres is, for the api: never as the owner of the tables, who sees everything."""
 
-    redis_url: str = Field(
+    api_database_url: PostgresUrl = Field(
+        description="The same database as the role docmill_api, which row-level security binds. "
+        "The migration makes the login where it may."
+    )
+
+    @property
+    def database_url(self) -> str:
+        """The database as the api may use it."""
+        return self.api_database_url
+
+
+class ServiceSettings(EnvironmentSettings):
+    """What every service needs beside the database: the queue and the object store."""
+
+    database_pool_size: int = Field(
+        5, ge=1, le=200, description="Connections to Postgres that one process may hold."
+    )
+    redis_url: Annotated[str, AfterValidator(require_strong_url)] = Field(
         description="Redis or Valkey; run it with maxmemory-policy noeviction and AOF.",
         pattern=r"^(rediss?|unix)://",
     )
@@ -82,7 +121,7 @@ class ServiceSettings(DatabaseSettings):
         None, description="The same store as clients reach it; presigned URLs carry this host."
     )
     s3_access_key: str = Field(description="Access key of a user that may use only this bucket.")
-    s3_secret_key: SecretStr = Field(description="Its secret key.")
+    s3_secret_key: Password = Field(description="Its secret key.")
     s3_bucket: str = Field(
         "docmill", description="The bucket; it must exist.", min_length=3, max_length=63
     )
@@ -104,6 +143,32 @@ class ServiceSettings(DatabaseSettings):
     )
     health_host: str = Field(
         "127.0.0.1", description="Address that HEALTH_PORT is on; 0.0.0.0 in a container."
+    )
+
+
+class DemoSettings(EnvironmentSettings):
+    """Whether this is a demonstration, for the services that behave otherwise then."""
+
+    demo_mode: bool = Field(
+        False,
+        description="A public demonstration: everybody's files are deleted again and again, and "
+        "rate limits are stricter.",
+    )
+
+
+class OwnerQuotaSettings(EnvironmentSettings):
+    """What one owner may have, for the services that hold it to that."""
+
+    owner_max_files: Limit = Field(
+        10_000, description="Most files that one owner may have; `none`: no limit."
+    )
+    owner_max_bytes: Limit = Field(
+        20 * 1024**3, description="Most bytes that an owner's files may have; `none`: no limit."
+    )
+    owner_tokens_per_day: Limit = Field(
+        20_000_000,
+        description="Tokens that are embedded for one owner per UTC day before further files wait "
+        "for the next; `none`: no limit.",
     )
 
 
@@ -144,6 +209,20 @@ class ProviderSettings(EnvironmentSettings):
         if self.provider == "gemini" and not self.gemini_api_key:
             raise ValueError("GEMINI_API_KEY is not set, but EMBEDDING_PROVIDER=gemini needs it")
         return self
+
+
+class WebhookSettings(EnvironmentSettings):
+    """Webhooks, for the api that keeps them and the janitor that delivers."""
+
+    webhook_key: Annotated[SecretStr, AfterValidator(require_strength)] | None = Field(
+        None,
+        description="Derives the secrets of all webhooks; the same for api and janitor, 32 bytes "
+        "or more, made by: openssl rand -hex 32. Not set: there are no webhooks.",
+    )
+    webhook_allow_private_targets: bool = Field(
+        False,
+        description="Development only: webhooks may be called by http and on private addresses.",
+    )
 
 
 def _sentence(problem: dict[str, object]) -> str:

@@ -3,9 +3,10 @@
 import sys
 from typing import NoReturn, TypeVar
 
+from docmill_shared.database import Database
 from docmill_shared.errors import ConfigurationError
 from docmill_shared.observability import configure_logging
-from docmill_shared.settings import DatabaseSettings, EnvironmentSettings
+from docmill_shared.settings import EnvironmentSettings
 
 AnySettings = TypeVar("AnySettings", bound=EnvironmentSettings)
 
@@ -20,12 +21,23 @@ def prepare(service: str, kind: type[AnySettings]) -> AnySettings:
     return settings
 
 
-def require_schema(service: str, settings: DatabaseSettings) -> None:
+def require_schema(service: str, settings: Database) -> None:
     """End this process with one sentence if the schema is older than this release."""
     # Imported here: Alembic logs while it is imported, and the log is configured by now.
     from docmill_shared.migrate import refuse_old_schema
 
     refuse_old_schema(service, settings)
+
+
+def require_row_security(service: str, settings: Database) -> None:
+    """End this process with one sentence if its login may see every owner's rows."""
+    # Imported here for the same reason: it brings SQLAlchemy with it.
+    from docmill_shared import row_security
+
+    try:
+        row_security.require_row_security(settings)
+    except ConfigurationError as error:
+        refuse(service, error)
 
 
 def refuse(service: str, error: ConfigurationError) -> NoReturn:

@@ -47,6 +47,7 @@ class FailureReason(StrEnum):
     """Why a file FAILED, for programs. The sentence beside it is for people."""
 
     CANCELLED = "cancelled"
+    CHECKSUM_MISMATCH = "checksum_mismatch"
     CORRUPT = "corrupt"
     CRASHED_WORKER = "crashed_worker"
     EMBEDDING_REJECTED = "embedding_rejected"

@@ -26,7 +26,7 @@ from docmill_dev.ports import free_port
 from docmill_dev.processes import Processes
 from docmill_dev.stack import Stack
 from docmill_shared import migrate
-from tests.conftest import without_docmill
+from tests.conftest import api_login, without_docmill
 
 REPOSITORY = Path(__file__).parents[2]
 API_KEY = "emulator-key"
@@ -76,6 +76,7 @@ class Ground:
             **self._plain(),
             **self.stack.environment(),
             "DATABASE_URL": database_url,
+            "API_DATABASE_URL": api_login(database_url, self.stack.environment()),
             "GEMINI_API_KEY": API_KEY,
             "GEMINI_BASE_URL": self._provider_url,
             "LOG_FORMAT": "console",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import SECRET
+from tests.conftest import SECRET, WEBHOOK_KEY
 from tests.deployment.images import CannotIsolate, Image, build
 from tests.deployment.manifests import required_variables
 
@@ -58,11 +58,13 @@ def operators_secrets() -> dict[str, str]:
     """What an operator must supply, by compose's names and by Kubernetes' keys."""
     values = dict.fromkeys(required_variables(), "7d1f0a5c9be24f6813d7")
     return values | {
-        "DATABASE_URL": "postgresql://docmill:secret@postgres:5432/docmill",
+        "DATABASE_URL": "postgresql://docmill:4b1d9c27e0f85a36@postgres:5432/docmill",
+        "API_DATABASE_URL": "postgresql://docmill_api:a83f60d1c5e92b74@postgres:5432/docmill",
         "REDIS_URL": "redis://valkey:6379/0",
         "S3_ACCESS_KEY": "access",
-        "S3_SECRET_KEY": "secret",
+        "S3_SECRET_KEY": "0c5f7e91b2d846a3",
         "JWT_SECRET": SECRET,
+        "WEBHOOK_KEY": WEBHOOK_KEY,
     }
 
 

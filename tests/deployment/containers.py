@@ -102,8 +102,10 @@ def _environment(
 
 #: The Secrets that docs/deployment.md tells the operator to make, with their keys.
 OPERATORS_SECRETS = {
-    "docmill": ("DATABASE_URL", "REDIS_URL", "S3_ACCESS_KEY", "S3_SECRET_KEY"),
-    "docmill-api": ("JWT_SECRET",),
+    "docmill": ("REDIS_URL", "S3_ACCESS_KEY", "S3_SECRET_KEY"),
+    "docmill-database": ("DATABASE_URL",),
+    "docmill-api": ("API_DATABASE_URL", "JWT_SECRET"),
+    "docmill-webhooks": ("WEBHOOK_KEY",),
     "docmill-provider": (),
     "docmill-mail": (),
 }

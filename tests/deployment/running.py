@@ -14,7 +14,14 @@ from tests.deployment.images import Image
 Images = Callable[[str], Image]
 
 #: Addresses of servers, which alone differ between a cluster and this machine.
-ADDRESSES = ("DATABASE_URL", "REDIS_URL", "S3_ENDPOINT", "S3_PUBLIC_ENDPOINT", "S3_BUCKET")
+ADDRESSES = (
+    "DATABASE_URL",
+    "API_DATABASE_URL",
+    "REDIS_URL",
+    "S3_ENDPOINT",
+    "S3_PUBLIC_ENDPOINT",
+    "S3_BUCKET",
+)
 #: What goes with the addresses: the embedded servers have credentials of their own.
 CREDENTIALS = ("S3_ACCESS_KEY", "S3_SECRET_KEY", "S3_REGION")
 

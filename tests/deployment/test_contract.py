@@ -15,9 +15,10 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine, create_engine, text
 
-from docmill_dev.client import Client
+from docmill_client import Client
 from docmill_dev.stack import Stack
 from tests.deployment.conftest import Images
+from tests.conftest import api_login
 from tests.deployment.containers import SERVICES, Container, Probe, containers
 from tests.deployment.running import Running
 from tests.documents import picture, scanned_pdf
@@ -92,6 +93,7 @@ def system(
     servers = stack.environment()
     servers["S3_PUBLIC_ENDPOINT"] = servers["S3_ENDPOINT"]
     servers["DATABASE_URL"] = stack.create_database(f"test_{uuid4().hex[:12]}")
+    servers["API_DATABASE_URL"] = api_login(servers["DATABASE_URL"], servers)
     described = containers(request.param, operators_secrets)
     folder = tmp_path_factory.mktemp(request.param)
     with ExitStack() as cleanup:
@@ -127,10 +129,9 @@ def everything_is_ready(system: System, eventually: Eventually) -> None:
 @pytest.fixture
 def client(system: System) -> Iterator[Client]:
     """A fresh account at the api that runs."""
-    with Client(system.url) as client:
-        email = f"{uuid4().hex}@example.org"
-        client.register(email, _PASSWORD)
-        client.log_in(email, _PASSWORD)
+    email = f"{uuid4().hex}@example.org"
+    with Client(system.url, email=email, password=_PASSWORD) as client:
+        client.register()
         yield client
 
 
@@ -166,8 +167,7 @@ def test_a_file_becomes_passages(system: System, client: Client, tmp_path: Path)
     path = tmp_path / "notes.md"
     path.write_text("# Batteries\n\nWithout sun, a full battery lasts ten days.\n")
 
-    uploaded = client.upload(path)
-    file = client.wait([uploaded.id], timeout=60)[uploaded.id]
+    file = client.upload(path, timeout=60)
 
     assert file.status == "COMPLETED"
     assert client.search("how long does the battery last").passages
@@ -216,7 +216,7 @@ def test_a_worker_that_is_told_to_end_loses_nothing(
     system: System, client: Client, engine: Engine, eventually: Eventually, tmp_path: Path
 ) -> None:
     # Given a worker with a file in hand
-    uploaded = client.upload(scan(tmp_path, pages=4))
+    uploaded = client.upload(scan(tmp_path, pages=4), wait=False)
     eventually(lambda: status_of(engine, uploaded.id) == "PROCESSING", what="it is in work")
     ingest = system.running["ingest"]
 

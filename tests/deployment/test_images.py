@@ -115,7 +115,8 @@ def test_a_service_starts_without_any_network(
     container = containers("production", secrets)[name]
     live = container.probes["liveness"]
     environment = container.environment | {
-        "DATABASE_URL": "postgresql://docmill:secret@127.0.0.1:5432/docmill",
+        "DATABASE_URL": "postgresql://docmill:4b1d9c27e0f85a36@127.0.0.1:5432/docmill",
+        "API_DATABASE_URL": "postgresql://docmill_api:a83f60d1c5e92b74@127.0.0.1:5432/docmill",
         "REDIS_URL": "redis://127.0.0.1:6379/0",
     }
     log = scratch / "log"

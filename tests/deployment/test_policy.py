@@ -1,6 +1,7 @@
 """Rules that no schema knows: what a pod may do, what it must have, and what fits together."""
 
 import re
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
@@ -9,7 +10,9 @@ from _pytest.mark import ParameterSet
 from docmill_api.settings import ApiSettings
 from docmill_ingest.settings import IngestSettings
 from docmill_janitor.settings import JanitorSettings
-from docmill_shared.settings import DatabaseSettings, EnvironmentSettings, ServiceSettings
+from docmill_shared.migrate import MigrationSettings
+from docmill_shared.settings import EnvironmentSettings, ServiceSettings
+from docmill_shared.webhooks.targets import is_public
 from tests import settings_fields
 from tests.deployment import manifests
 from tests.deployment.containers import (
@@ -23,7 +26,7 @@ from tests.deployment.containers import (
 from tests.deployment.dockerfiles import dockerfile
 
 _SETTINGS: dict[str, type[EnvironmentSettings]] = {
-    "migrate": DatabaseSettings,
+    "migrate": MigrationSettings,
     "api": ApiSettings,
     "ingest": IngestSettings,
     "janitor-scheduler": JanitorSettings,
@@ -189,6 +192,58 @@ def test_only_the_api_has_the_key_of_tokens(source: str, secrets: dict[str, str]
     }
 
     assert holders == {"api"}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_who_keeps_and_who_delivers_webhooks_have_their_key(
+    source: str, secrets: dict[str, str]
+) -> None:
+    holders = {
+        name
+        for name, container in containers(source, secrets).items()
+        if container.environment.get("WEBHOOK_KEY")
+    }
+
+    assert holders == {"api", "janitor-worker"}
+
+
+@pytest.mark.parametrize("source", ["compose", "production"])
+def test_webhooks_stay_outside(source: str, secrets: dict[str, str]) -> None:
+    for container in containers(source, secrets).values():
+        assert "WEBHOOK_ALLOW_PRIVATE_TARGETS" not in container.environment
+
+
+def test_the_network_lets_webhooks_out_to_public_addresses_alone() -> None:
+    (policy,) = (
+        each["spec"]
+        for each in manifests.of_kind("production", "NetworkPolicy")
+        if each["metadata"]["name"] == "webhooks"
+    )
+    assert policy["podSelector"]["matchLabels"] == {"app.kubernetes.io/component": "janitor-worker"}
+    (rule,) = policy["egress"]
+    blocks = [each["ipBlock"] for each in rule["to"]]
+
+    def let_out(address: str) -> bool:
+        return any(
+            ip_address(address) in ip_network(block["cidr"])
+            and not any(ip_address(address) in ip_network(no) for no in block.get("except", ()))
+            for block in blocks
+        )
+
+    for public in ("8.8.8.8", "203.0.114.1", "2606:4700::1111"):
+        assert is_public(public)
+        assert let_out(public)
+    for private in (
+        *("0.0.0.1", "10.1.2.3", "100.64.0.1", "127.0.0.1", "168.63.129.16", "169.254.169.254"),
+        *("172.16.0.1", "192.0.0.192", "192.168.0.1", "198.18.0.1", "224.0.0.1", "255.255.255.255"),
+        *("::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "fd00:ec2::254", "fe80::1", "ff02::1"),
+    ):
+        assert not is_public(private)
+        assert not let_out(private), private
+    assert [(each["port"], each.get("endPort")) for each in rule["ports"]] == [
+        (443, None),
+        (1024, 65535),
+    ]
 
 
 def test_no_secret_is_in_what_production_applies() -> None:

@@ -58,7 +58,7 @@ def test_a_login_sends_the_message(
     resources: Resources, service_environment: dict[str, str]
 ) -> None:
     api_resources = ApiResources.from_settings(settings_from(service_environment))
-    account = Api(api_resources).account()
+    account = Api(api_resources, resources.engine).account()
     waiting: Any = resources.broker.client.hvals(f"dramatiq:{JANITOR_QUEUE}.msgs")
     api_resources.close()
     [sent] = [json.loads(each) for each in waiting]

@@ -91,9 +91,9 @@ def tree(tmp_path: Path) -> Path:
 @pytest.fixture
 def environ(tree: Path) -> dict[str, str]:
     """The copy's packages come before those that are installed."""
-    folders = [tree / "shared", *sorted(tree.glob("services/*")), tree / "tools"]
+    packages = (tree / "shared", *sorted(tree.glob("services/*")), tree / "client", tree / "tools")
     own = {n: v for n, v in without_docmill(os.environ).items() if not n.startswith("PYTEST_")}
-    return {**own, "PYTHONPATH": os.pathsep.join(map(str, folders))}
+    return {**own, "PYTHONPATH": os.pathsep.join(map(str, packages))}
 
 
 def test_every_block_of_code_says_where_it_goes() -> None:
@@ -127,9 +127,9 @@ def test_types_of_what_the_guide_adds(tree: Path, environ: dict[str, str]) -> No
     ("path", "old", "new"),
     [
         ("shared/docmill_shared/messages.py", "class Message:", "class Envelope:"),
-        ("services/api/docmill_api/sessions.py", "_hand_out", "_give_out"),
+        ("services/api/docmill_api/sessions.py", "return tokens", "return pair"),
         ("services/janitor/docmill_janitor/schedule.py", "    finish_deletions,\n", ""),
-        (".importlinter", "    runner : welcome\n", "    runner\n    welcome\n"),
+        (".importlinter", "    runner : welcome : ", "    runner\n    welcome : "),
     ],
 )
 def test_a_guide_that_has_rotted_is_noticed(

@@ -37,6 +37,7 @@ def declared() -> Described:
     families: list[Any] = [
         *backlog_metrics._queue_families(),
         *backlog_metrics._file_families(),
+        *backlog_metrics._webhook_families(),
         *exposition._BuildInfo("test").collect(),
     ]
     found |= {each.name: (each.type, tuple(each._labelnames)) for each in families}

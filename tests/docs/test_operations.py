@@ -13,7 +13,7 @@ REQUIRED = {
     "redis_url": "redis://host",
     "s3_endpoint": "http://host",
     "s3_access_key": "key",
-    "s3_secret_key": "secret",
+    "s3_secret_key": "0c5f7e91b2d846a3",
 }
 
 

@@ -111,8 +111,6 @@ def test_refused_at_reservation(
 @pytest.mark.parametrize(
     ("name", "content", "media_type", "reason"),
     [
-        ("really.pdf", archive(), None, "type_mismatch"),
-        ("picture.png", pdf(), None, "type_mismatch"),
         ("truncated.pdf", pdf(3)[:200], None, "corrupt"),
         ("truncated.docx", archive()[:60], None, "corrupt"),
         ("locked.pdf", encrypted_pdf(), None, "encrypted"),
@@ -157,9 +155,20 @@ def test_a_presigned_url_is_for_one_key_and_a_short_time(caller: Caller, eventua
     assert is_a_sentence(answer.json()["detail"])
 
 
-def test_an_upload_of_another_size_is_refused_at_confirmation(caller: Caller) -> None:
+def test_an_upload_of_another_size_is_refused_by_the_store(caller: Caller) -> None:
     reserved = caller.reserve("a.txt", 5).json()
-    caller.put(reserved, b"1234567").raise_for_status()
+    assert caller.put(reserved, b"1234567").status_code == 403
     answer = caller.http.post(f"/v1/files/{reserved['file']['id']}/confirm")
-    assert (answer.status_code, answer.json()["code"]) == (409, "size_mismatch")
+    assert (answer.status_code, answer.json()["code"]) == (409, "not_uploaded")
+    assert is_a_sentence(answer.json()["detail"])
+
+
+@pytest.mark.parametrize(("name", "content"), [("really.pdf", archive()), ("picture.png", pdf())])
+def test_an_upload_of_another_type_is_refused_at_confirmation(
+    caller: Caller, name: str, content: bytes
+) -> None:
+    reserved = caller.reserve(name, len(content)).json()
+    caller.put(reserved, content).raise_for_status()
+    answer = caller.http.post(f"/v1/files/{reserved['file']['id']}/confirm")
+    assert (answer.status_code, answer.json()["code"]) == (409, "type_mismatch")
     assert is_a_sentence(answer.json()["detail"])

@@ -96,7 +96,7 @@ def test_up_names_the_process_that_died_and_stops(
     with Running("up", data=data, output=tmp_path / "output") as up:
         up.wait_for(READY)
         # When its ingest worker is killed
-        service_process(data, "docmill_ingest.worker").kill()
+        service_process(data, "docmill_ingest").kill()
         # Then it says which one died, and ends,
         assert up.exit_code() == 1
         assert "ingest was ended by signal 9. The end of" in " ".join(up.text().split())

@@ -72,7 +72,8 @@ def test_demo_takes_own_files_and_own_questions(
     place, answer = answer_to("When did the hive swarm?", shown.stdout)
     assert "my notes.md" in place
     assert "ninth of May" in answer
-    assert statuses(shown.stdout)["broken.pdf"] == "FAILED"
+    assert statuses(shown.stdout)["broken.pdf"] == "REFUSED"
+    assert "type_mismatch" in shown.stdout
     assert shown.returncode == 1
     eventually(nothing_is_left(tmp_path / "data"), what="no process is left")
 

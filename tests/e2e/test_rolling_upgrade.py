@@ -22,7 +22,7 @@ from sqlalchemy import Engine, text
 from docmill_dev.ports import free_port
 from docmill_dev.processes import Processes
 from docmill_dev.stack import Stack
-from tests.conftest import SECRET, without_docmill
+from tests.conftest import SECRET, api_login, without_docmill
 from tests.fakes.gemini_emulator import GeminiEmulator
 from tests.migration import releases
 from tests.migration.traffic import Balancer, Traffic, unfinished, wrong
@@ -124,9 +124,11 @@ def rollout(stack: Stack, tmp_path: Path) -> Iterator[Rollout]:
             **without_docmill(os.environ),
             **servers,
             "DATABASE_URL": url,
+            "API_DATABASE_URL": api_login(url, servers),
             "REDIS_URL": _other_database(servers["REDIS_URL"]),
             "JWT_SECRET": SECRET,
             "API_WORKERS": "1",
+            "RATE_LIMITS": "false",
             "GEMINI_API_KEY": emulator.api_key,
             "GEMINI_BASE_URL": emulator.base_url,
             "DISPATCH_SECONDS": "1",

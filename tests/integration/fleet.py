@@ -18,9 +18,9 @@ _PYTHON = (sys.executable, "-m")
 _WORKER = ("--processes", "1", "--threads", "2")
 COMMANDS = {
     "api": (*_PYTHON, "gunicorn", "-c", "python:docmill_api.gunicorn_config"),
-    "ingest": (*_PYTHON, "dramatiq", "docmill_ingest.worker", *_WORKER),
+    "ingest": (*_PYTHON, "docmill_ingest", *_WORKER),
     "scheduler": (*_PYTHON, "docmill_janitor.scheduler"),
-    "janitor": (*_PYTHON, "dramatiq", "docmill_janitor.worker", *_WORKER),
+    "janitor": (*_PYTHON, "docmill_janitor", *_WORKER),
 }
 #: Not redirected, not retried: one request is one request.
 http = urllib3.PoolManager(retries=False, maxsize=20)
@@ -138,9 +138,10 @@ class Caller:
     def call(self, method: str, path: str, body: object = None, **headers: str) -> Any:
         return self.fleet.call(method, path, body, self.tokens["access_token"], **headers)
 
-    def upload(self, content: bytes, name: str, **headers: str) -> str:
+    def upload(self, content: bytes, name: str, *, bulk: bool = False, request_id: str = "") -> str:
         """Reserve, PUT and confirm; the file's id."""
-        body = {"name": name, "size_bytes": len(content)}
+        headers = {"X-Request-ID": request_id}
+        body = {"name": name, "size_bytes": len(content), "bulk": bulk}
         reserved = self.call("POST", "/v1/files", body, **headers).json()
         upload = reserved["upload"]
         self.signed.append(upload["url"])

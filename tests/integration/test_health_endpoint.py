@@ -98,10 +98,10 @@ def test_a_port_that_is_taken_ends_the_start_with_a_sentence(running: Fleet, nam
 def test_workers_with_several_processes_are_refused(running: Fleet) -> None:
     """The second could not be seen by any probe; several pods can."""
     port = str(free_port())
-    argv = [*COMMANDS["ingest"][:4], "--processes", "2", "--threads", "1"]
+    argv = [*COMMANDS["ingest"][:3], "--processes", "2", "--threads", "1"]
     env = {**running.environment, "HEALTH_PORT": port}
     process = running.processes.start("two", argv, env=env, ready_line="never to be seen")
-    with pytest.raises(ProcessFailed, match="run dramatiq with --processes 1"):
+    with pytest.raises(ProcessFailed, match="run workers with --processes 1"):
         running.processes.wait_ready(40)
     assert process.exit_code == 2
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from structlog.contextvars import bound_contextvars, get_contextvars
 
@@ -28,9 +29,8 @@ JOB_REQUEST = "somebody-asked-for-a-job"
 
 
 def lines_of(running: Fleet, name: str) -> list[Line]:
-    """Every line of a process's log, parsed; Dramatiq's master alone has lines of its own form."""
-    lines = running[name].log.read_text().splitlines()
-    return [json.loads(line) for line in lines if "[dramatiq.MainProcess]" not in line]
+    """Every line of a process's log, parsed."""
+    return [json.loads(line) for line in running[name].log.read_text().splitlines()]
 
 
 @dataclass
@@ -39,6 +39,8 @@ class Flow:
     emulator: GeminiEmulator
     caller: Caller
     file_id: str
+    #: Files that the dispatcher sent, with the requests that queued them.
+    dispatched: dict[str, str]
 
 
 @pytest.fixture(scope="module")
@@ -61,17 +63,20 @@ def flow(
         with fleet(environment, tmp_path_factory.mktemp("logs")) as running:
             running.start(*COMMANDS)
             caller = Caller(running, EMAIL).register()
-            yield Flow(running, emulator, caller, _use(caller, emulator))
+            yield Flow(running, emulator, caller, *_use(caller, emulator))
 
 
-def _use(caller: Caller, emulator: GeminiEmulator) -> str:
-    file_id = caller.upload(PASSAGE, "notes.txt", **{"X-Request-ID": REQUEST})
+def _use(caller: Caller, emulator: GeminiEmulator) -> tuple[str, dict[str, str]]:
+    file_id = caller.upload(PASSAGE, "notes.txt", request_id=REQUEST)
     wait(lambda: caller.ended(file_id), "the file")
     assert caller.file(file_id)["status"] == "COMPLETED"
     # Errors are what is likeliest to quote what it should not
     emulator.control(fail_next=1, fail_status=503)
-    second = caller.upload(PASSAGE + b" Nor was it looked for.", "more.txt")
+    again, many = "of-a-file-that-is-tried-again", "of-one-of-many-files"
+    second = caller.upload(PASSAGE + b" Nor was it looked for.", "more.txt", request_id=again)
     wait(lambda: caller.ended(second), "the file that failed once")
+    third = caller.upload(PASSAGE + b" Or was it?", "third.txt", bulk=True, request_id=many)
+    wait(lambda: caller.ended(third), "the file that came in bulk")
     emulator.control(fail_next=1, fail_status=503)
     for mode in ("hybrid", "semantic", "text"):
         caller.call("POST", "/v1/search", {"query": QUESTION, "mode": mode})
@@ -86,7 +91,7 @@ def _use(caller: Caller, emulator: GeminiEmulator) -> str:
     used = {"refresh_token": caller.tokens["refresh_token"]}
     assert caller.fleet.call("POST", "/v1/auth/refresh", used).status == 200
     assert caller.fleet.call("POST", "/v1/auth/refresh", used).status == 401
-    return file_id
+    return file_id, {second: again, third: many}
 
 
 def test_a_request_is_found_in_the_worker_that_ingests_its_file(flow: Flow) -> None:
@@ -96,20 +101,33 @@ def test_a_request_is_found_in_the_worker_that_ingests_its_file(flow: Flow) -> N
     assert "completed" in {each["event"] for each in found}
 
 
+def test_a_request_is_found_in_the_worker_that_got_its_file_from_the_dispatcher(
+    flow: Flow,
+) -> None:
+    completed = {
+        each["file_id"]: (each.get("request_id"), each["actor"])
+        for each in lines_of(flow.fleet, "ingest")
+        if each["event"] == "completed"
+    }
+    actors = ("ingest_file", "ingest_bulk_file")
+    for (file_id, request_id), actor in zip(flow.dispatched.items(), actors, strict=True):
+        assert completed[file_id] == (request_id, actor)
+
+
 def test_every_line_about_a_file_has_all_of_its_ids(flow: Flow) -> None:
     about = [
         each for each in lines_of(flow.fleet, "ingest") if each.get("file_id") and "attempt" in each
     ]
     events = [each["event"] for each in about]
-    assert events.count("completed") == 2
+    assert events.count("completed") == 3
     assert "attempt failed, will be retried" in events
     for line in about:
         assert {"message_id", "owner_id", "attempt", "actor"} <= line.keys(), line
     ids = {each["file_id"]: each["owner_id"] for each in about}
-    assert len(ids) == 2
+    assert len(ids) == 3
     assert len({*ids.values()}) == 1
     attempts = [each["attempt"] for each in about if each["event"] == "completed"]
-    assert sorted(attempts) == [1, 2]
+    assert sorted(attempts) == [1, 1, 2]
 
 
 def test_one_message_leaves_nothing_to_the_next(flow: Flow) -> None:
@@ -182,6 +200,38 @@ def test_no_log_has_a_secret_or_content(flow: Flow) -> None:
         assert '"level": "debug"' in log or name == "api"
         assert [what for what, secret in secrets.items() if secret in log] == [], name
         assert "X-Amz-Signature" not in log
+
+
+def test_every_line_is_json_from_the_start_to_the_end(
+    service_environment: dict[str, str], tmp_path: Path, eventually: Wait
+) -> None:
+    environment = {
+        **service_environment,
+        "REDIS_URL": service_environment["REDIS_URL"].rpartition("/")[0] + "/5",
+        "LOG_FORMAT": "json",
+        "LOG_LEVEL": "DEBUG",
+        "EMBEDDING_PROVIDER": "local",
+    }
+    with fleet(environment, tmp_path / "logs") as running:
+        # Given all processes, of which one dies in the middle
+        running.start(*COMMANDS)
+        (worker, *_) = psutil.Process(running["ingest"].pid).children()
+        worker.kill()
+        eventually(lambda: running["ingest"].exit_code == 1)
+        # When the others are told to end
+        for name in COMMANDS.keys() - {"ingest"}:
+            running.processes.stop(name)
+            assert running[name].exit_code == 0
+        # Then nobody has said anything in another form
+        services = {"scheduler": "janitor-scheduler", "janitor": "janitor-worker"}
+        for name in COMMANDS:
+            lines = lines_of(running, name)
+            assert lines
+            for line in lines:
+                assert line["service"] == services.get(name, name)
+                assert {"level", "event", "timestamp", "logger"} <= line.keys()
+        (last,) = [each for each in lines_of(running, "ingest") if each["level"] == "critical"]
+        assert "exited unexpectedly" in last["event"]
 
 
 def test_lines_of_a_terminal_carry_the_same(

@@ -217,6 +217,8 @@ def test_the_scheduler_knows_what_waits(flow: Flow, eventually: Wait) -> None:
     value = flow.fleet.scrape("scheduler").value
     assert value("docmill_collection_up", source="queues") == 1
     assert value("docmill_collection_up", source="files") == 1
+    assert value("docmill_collection_up", source="webhooks") == 1
+    assert value("docmill_webhook_deliveries_pending") == 0
     assert value("docmill_workers") == 2
     assert value("docmill_queue_dead_letters") == 0
     assert value("docmill_backlog_files") == 0

@@ -7,9 +7,9 @@ import pytest
 from sqlalchemy import Engine, insert, select
 from typer.testing import CliRunner
 
+from docmill_client import DocmillError, Unreachable
 from docmill_dev import roles
 from docmill_dev.cli import app
-from docmill_dev.client import ClientError, Unreachable
 from docmill_dev.ports import free_port
 from docmill_dev.session import NoSession
 from docmill_dev.stack import Stack
@@ -50,12 +50,12 @@ def test_an_unknown_role_is_wrong_usage(engine: Engine, database_url: str, email
 
 
 def test_what_is_wrong_is_a_sentence(stack: Stack, database_url: str, tmp_path: Path) -> None:
-    with pytest.raises(ClientError, match=r"no account nobody@example\.org"):
+    with pytest.raises(DocmillError, match=r"no account nobody@example\.org"):
         roles.grant(database_url, "nobody@example.org", "admin")
     with pytest.raises(Unreachable, match="cannot be reached"):
         roles.grant(f"postgresql://u:p@127.0.0.1:{free_port()}/x", "a@b", "admin")
     empty = stack.create_database(f"test_{uuid4().hex[:12]}")
-    with pytest.raises(ClientError, match="not one of docmill"):
+    with pytest.raises(DocmillError, match="not one of docmill"):
         roles.grant(empty, "a@b", "admin")
     with pytest.raises(NoSession, match="not running here"):
         roles.database_url({}, tmp_path)

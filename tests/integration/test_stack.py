@@ -169,6 +169,7 @@ def test_two_stacks_run_side_by_side(stack: Stack, tmp_path: Path) -> None:
 def test_the_users_own_servers_are_passed_through_and_not_started(tmp_path: Path) -> None:
     own = {
         "DATABASE_URL": "postgresql+psycopg://me@db.example/mine",
+        "API_DATABASE_URL": "postgresql+psycopg://api@db.example/mine",
         "REDIS_URL": "redis://cache.example/3",
         "S3_ENDPOINT": "https://s3.example",
         "S3_BUCKET": "mine",

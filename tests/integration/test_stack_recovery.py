@@ -67,7 +67,7 @@ def holder(directory: Path) -> Iterator[tuple[subprocess.Popen[str], list[psutil
 
 @pytest.mark.parametrize("name", ["postgres", "valkey", "s3"])
 def test_a_killed_server_comes_back_on_its_port(tmp_path: Path, name: str) -> None:
-    external = {"DATABASE_URL": "x", "REDIS_URL": "x", "S3_ENDPOINT": "x"}
+    external = {"DATABASE_URL": "postgresql://x/x", "REDIS_URL": "x", "S3_ENDPOINT": "x"}
     only = {"postgres": "DATABASE_URL", "valkey": "REDIS_URL", "s3": "S3_ENDPOINT"}[name]
     del external[only]
     with Stack(tmp_path, environ=external, postgres_settings=QUICK) as stack:

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rich.console import RenderableType
 
+from docmill_client import File
 from docmill_dev import terminal
-from docmill_dev.answers import File
 from docmill_dev.file_lines import elided, ended_line, listed, refused_line
 from docmill_dev.log_lines import is_worth_showing, readable
 
@@ -17,6 +17,7 @@ def file(**changes: object) -> File:
     values: dict[str, object] = {
         "id": "1",
         "name": "report.pdf",
+        "media_type": "application/pdf",
         "size_bytes": 12_345,
         "visibility": "private",
         "status": "COMPLETED",
@@ -28,6 +29,7 @@ def file(**changes: object) -> File:
         "reason": None,
         "detail": None,
         "duplicate_of": None,
+        "sha256": None,
         "created_at": NOW,
         "queued_at": NOW,
         "finished_at": NOW + timedelta(seconds=0.84),

@@ -1,6 +1,5 @@
 """The operators' commands: their lines, and their client against a server told what to answer."""
 
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import cast
@@ -9,13 +8,13 @@ import pytest
 from rich.console import RenderableType
 from typer.testing import CliRunner
 
-from docmill_dev import client as client_module
+from docmill_client import Client, DocmillError
+from docmill_client.retries import Retries
 from docmill_dev import operator_client, operator_lines, terminal
 from docmill_dev.cli import app
-from docmill_dev.client import Client, ClientError
 from docmill_dev.operator_answers import DeadLetterDetails, Job, Queue, RunDetails, Worker
 from docmill_dev.operator_client import NotAdmin, Operator
-from tests.unit.test_cli_client import Stub, problem
+from tests.fakes.stub_api import StubApi, problem, stub_api
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -190,23 +189,16 @@ def test_how_soon(seconds: int, words: str) -> None:
 
 
 @pytest.fixture
-def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stub]:
-    monkeypatch.setattr(client_module, "sleep", lambda seconds: None)
+def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[StubApi]:
     monkeypatch.setattr(operator_client, "sleep", lambda seconds: None)
-    server = Stub()
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    server.tell("POST /v1/auth/login", (200, {"access_token": "one"}))
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join(5)
+    with stub_api() as server:
+        yield server
 
 
 @pytest.fixture
-def operator(stub: Stub) -> Iterator[Operator]:
-    with Client(stub.url) as client:
-        client.log_in("ada@example.org", "her password")
+def operator(stub: StubApi) -> Iterator[Operator]:
+    retries = Retries(first_pause=0.0)
+    with Client(stub.url, email="ada@example.org", password="hers", retries=retries) as client:
         yield Operator(client)
 
 
@@ -214,7 +206,7 @@ def dead(*ids: str) -> tuple[int, object]:
     return 200, {"items": [letter(id=each) for each in ids], "next_cursor": None}
 
 
-def test_whoever_is_no_admin_is_told_how_to_become_one(stub: Stub, operator: Operator) -> None:
+def test_whoever_is_no_admin_is_told_how_to_become_one(stub: StubApi, operator: Operator) -> None:
     stub.tell("GET /v1/admin/jobs", problem(403, "forbidden"))
     stub.tell("GET /v1/admin/dead-letters", problem(403, "forbidden"))
 
@@ -223,7 +215,7 @@ def test_whoever_is_no_admin_is_told_how_to_become_one(stub: Stub, operator: Ope
             ask()
 
 
-def test_the_beginning_of_an_id_names_one_letter(stub: Stub, operator: Operator) -> None:
+def test_the_beginning_of_an_id_names_one_letter(stub: StubApi, operator: Operator) -> None:
     stub.tell("GET /v1/admin/dead-letters", dead("abc", "abd", "ab", "xyz/1"))
     for name in ("abc", "ab", "xyz%2F1"):
         stub.tell(f"GET /v1/admin/dead-letters/mail/{name}", (200, letter(id=name)))
@@ -231,13 +223,13 @@ def test_the_beginning_of_an_id_names_one_letter(stub: Stub, operator: Operator)
     assert operator.dead_letter("abc")["id"] == "abc"
     assert operator.dead_letter("x")["id"] == "xyz%2F1"
     assert operator.dead_letter("ab")["id"] == "ab", "a whole id is no mere beginning"
-    with pytest.raises(ClientError, match="4 dead letters"):
+    with pytest.raises(DocmillError, match="4 dead letters"):
         operator.dead_letter("")
-    with pytest.raises(ClientError, match="begins with nope"):
+    with pytest.raises(DocmillError, match="begins with nope"):
         operator.dead_letter("nope")
 
 
-def test_all_are_retried_in_steps_that_meet_none_twice(stub: Stub, operator: Operator) -> None:
+def test_all_are_retried_in_steps_that_meet_none_twice(stub: StubApi, operator: Operator) -> None:
     done = {"retried": 1_000, "unreadable": 1, "more": True, "died_before": "then"}
     stub.tell(
         "POST /v1/admin/dead-letters/retry", (200, done), (200, {**done, "retried": 5, "more": 0})
@@ -245,12 +237,12 @@ def test_all_are_retried_in_steps_that_meet_none_twice(stub: Stub, operator: Ope
 
     assert operator.retry_all("mail") == (1_005, 1)
 
-    asked = [body for what, _, body in stub.requests if what.endswith("/retry")]
+    asked = [each.body for each in stub.requests if each.what.endswith("/retry")]
     assert b"died_before" not in asked[0]
     assert b'"died_before":"then"' in asked[1].replace(b" ", b"")
 
 
-def test_a_run_is_waited_for_to_its_end(stub: Stub, operator: Operator) -> None:
+def test_a_run_is_waited_for_to_its_end(stub: StubApi, operator: Operator) -> None:
     queued = run(status="queued", started_at=None, finished_at=None)
     running = run(status="running", finished_at=None)
     stub.tell("GET /v1/admin/runs/r1", (200, queued), (200, running), (200, run()))
@@ -265,12 +257,12 @@ def test_a_run_is_waited_for_to_its_end(stub: Stub, operator: Operator) -> None:
         operator.wait_for_run("r1", 0, lambda each: None)
 
 
-def test_a_job_that_is_misspelt_is_guessed(stub: Stub, operator: Operator) -> None:
+def test_a_job_that_is_misspelt_is_guessed(stub: StubApi, operator: Operator) -> None:
     stub.tell("GET /v1/admin/jobs", (200, {"items": [job()]}))
 
-    with pytest.raises(ClientError, match=r"Did you mean clean_demo_private_files\?"):
+    with pytest.raises(DocmillError, match=r"Did you mean clean_demo_private_files\?"):
         operator.pause_job("clean_demo_private_file")
-    with pytest.raises(ClientError, match="See: docmill jobs"):
+    with pytest.raises(DocmillError, match="See: docmill jobs"):
         operator.run_job("x", dry_run=True)
     assert stub.came("POST /v1/admin/jobs/x/runs") == 0
 

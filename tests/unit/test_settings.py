@@ -9,11 +9,12 @@ from docmill_shared.errors import ConfigurationError
 from tests.settings_fields import fields, variables
 
 GOOD = {
-    "DATABASE_URL": "postgresql://docmill:pass@localhost/docmill",
+    "DATABASE_URL": "postgresql://docmill:4b1d9c27e0f85a36@localhost/docmill",
+    "API_DATABASE_URL": "postgresql://docmill:4b1d9c27e0f85a36@localhost/docmill",
     "REDIS_URL": "redis://localhost:6379/0",
     "S3_ENDPOINT": "http://localhost:9000/",
     "S3_ACCESS_KEY": "access",
-    "S3_SECRET_KEY": "very-secret-key",
+    "S3_SECRET_KEY": "0c5f7e91b2d846a3",
     "JWT_SECRET": "Vq3!unlikely-enough-for-anybody-to-guess",
 }
 
@@ -29,7 +30,7 @@ def good_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("kind", [ApiSettings, IngestSettings, JanitorSettings])
 def test_the_defaults_need_only_addresses_and_secrets(kind: type[IngestSettings]) -> None:
     settings = kind.load()
-    assert settings.database_url == "postgresql+psycopg://docmill:pass@localhost/docmill"
+    assert settings.database_url == "postgresql+psycopg://docmill:4b1d9c27e0f85a36@localhost/docmill"
     assert settings.s3_endpoint == "http://localhost:9000"
 
 
@@ -57,7 +58,7 @@ def test_a_bad_value_is_one_sentence(
     assert message.startswith(sentence)
     assert message.endswith("See .env.example.")
     assert "\n" not in message
-    assert "very-secret-key" not in message
+    assert "0c5f7e91b2d846a3" not in message
 
 
 def test_settings_are_frozen() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ["shared", "services", "tools"]
+PACKAGES = ["shared", "services", "client", "tools"]
 #: Longer than 400 lines, with the reason.
 LONG = {"tools/make_examples.py": "it is the text of the example documents"}
 
@@ -24,7 +24,7 @@ def modules() -> list[Path]:
 
 def lint_imports(tree: Path) -> subprocess.CompletedProcess[str]:
     """import-linter on a tree, with that tree's own packages."""
-    folders = [*tree.glob("services/*"), tree / "shared", tree / "tools"]
+    folders = [*tree.glob("services/*"), *(tree / each for each in ("shared", "client", "tools"))]
     return subprocess.run(
         [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
         cwd=tree,
@@ -65,6 +65,7 @@ INGEST = "services/ingest/docmill_ingest"
         ),
         ("services/janitor/docmill_janitor/jobs/dispatch_due.py", "import dramatiq"),
         (f"{INGEST}/resources.py", "import docmill_ingest.pipeline"),
+        ("client/docmill_client/answers.py", "import docmill_shared.states"),
     ],
 )
 def test_a_forbidden_import_fails_the_build(tree: Path, module: str, line: str) -> None:

@@ -5,7 +5,7 @@ import textwrap
 from rich.console import Console
 from rich.text import Text
 
-from docmill_dev.answers import Found, Passage
+from docmill_client import Found, Passage
 from docmill_dev.excerpts import excerpt, matches
 from docmill_dev.file_lines import elided
 
@@ -26,8 +26,8 @@ def show(console: Console, found: Found, query: str) -> None:
 def show_one(console: Console, passage: Passage, query: str) -> None:
     """File, page and score in one line, below it the headings and an excerpt."""
     place = Text.assemble(_INDENT, (elided(passage.file_name, _NAME), "bold cyan"))
-    if pages := pages_of(passage):
-        place.append(f", {pages}", "bold")
+    if passage.pages:
+        place.append(f", {passage.pages}", "bold")
     score = _score(passage)
     room = console.width - place.cell_len - len(score)
     console.print(place + Text(" " * max(room, 2)) + Text(score, "dim"))
@@ -44,15 +44,6 @@ def show_one(console: Console, passage: Passage, query: str) -> None:
                 shown.stylize("bold yellow", start, end)
             _quote(console, shown)
     console.print()
-
-
-def pages_of(passage: Passage) -> str:
-    """``page 5`` or ``pages 5–6``; nothing for a file without pages."""
-    if passage.page_start is None:
-        return ""
-    if passage.page_end in (None, passage.page_start):
-        return f"page {passage.page_start}"
-    return f"pages {passage.page_start}–{passage.page_end}"
 
 
 def _quote(console: Console, line: Text) -> None:

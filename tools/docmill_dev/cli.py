@@ -161,7 +161,7 @@ def search(
     """Find the passages that answer a question."""
     with answering(), session.connect(os.environ, directory_of(data)) as client:
         console = terminal.output()
-        found = client.search(query, limit, mode.value)
+        found = client.search(query, limit=limit, mode=mode.value)
         console.print()
         citations.show(console, found, query)
 

@@ -18,9 +18,8 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from docmill_client import ApiError, Chunk, Client, File, UploadRefused
 from docmill_dev import corpus_manifest, terminal
-from docmill_dev.answers import Chunk, File
-from docmill_dev.client import ApiError, Client
 from docmill_dev.corpus_manifest import Row
 from docmill_dev.development import Development
 from docmill_dev.file_lines import elided
@@ -83,11 +82,10 @@ def run(folder: Path, console: Console) -> bool:
         prefix = f"corpus-{secrets.token_hex(4)}"
         clients = []
         for number in range(max(numbers) + 1):
-            client = stack.enter_context(Client(development.url))
             email, password = f"{prefix}-{number}@docmill.example", secrets.token_hex(16)
-            client.register(email, password)
-            client.log_in(email, password)
-            clients.append(client)
+            client = Client(development.url, email=email, password=password)
+            clients.append(stack.enter_context(client))
+            client.register()
         console.print()
         console.print(_columns("", "File", "Expected", "Actual", "Phrase", "Time", "bold"))
         failed = 0
@@ -109,8 +107,8 @@ def run(folder: Path, console: Console) -> bool:
 def check(client: Client, row: Row, watch: Callable[[], None]) -> Actual:
     """Ingest the row's document and look at what is stored."""
     try:
-        reserved = client.upload(row.path, row.media_type)
-    except ApiError as error:
+        reserved = client.upload(row.path, media_type=row.media_type, wait=False)
+    except (ApiError, UploadRefused) as error:
         return Actual("REFUSED", reason=error.code, detail=error.detail)
     try:
         found = client.wait([reserved.id], lambda files: watch(), timeout=_LONGEST_SECONDS)

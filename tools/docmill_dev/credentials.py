@@ -12,9 +12,10 @@ DEMO_EMAIL = "demo@docmill.example"
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What signs the access tokens, and the password of the demo account."""
+    """What signs access tokens and webhooks, and the password of the demo account."""
 
     jwt_secret: str
+    webhook_key: str
     demo_password: str
 
     @classmethod
@@ -24,6 +25,7 @@ class Credentials:
         kept = private_files.read(path) or {}
         credentials = cls(
             jwt_secret=kept.get("jwt_secret") or secrets.token_hex(32),
+            webhook_key=kept.get("webhook_key") or secrets.token_hex(32),
             # Shown in a terminal and typed by people, so shorter, but still 80 random bits.
             demo_password=kept.get("demo_password") or secrets.token_hex(10),
         )

@@ -13,9 +13,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from docmill_client import Client, Passage
 from docmill_dev import citations, places, session, terminal
-from docmill_dev.answers import Passage
-from docmill_dev.client import Client
 from docmill_dev.development import Development
 from docmill_dev.session import Session
 from docmill_dev.terminal import count, seconds

@@ -12,9 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from docmill_client import Conflict, DocmillError, Unauthorized
 from docmill_dev import roles
 from docmill_dev.children import Child
-from docmill_dev.client import ApiError, Client, ClientError
 from docmill_dev.credentials import DEMO_EMAIL, Credentials
 from docmill_dev.ports import RememberedPorts
 from docmill_dev.processes import Process, Processes, ProcessFailed
@@ -32,9 +32,17 @@ _MIGRATION_SECONDS = 120.0
 _READY_SECONDS = 120.0
 _PYTHON = (sys.executable, "-m")
 _API = (*_PYTHON, "gunicorn", "-c", "python:docmill_api.gunicorn_config")
-_DRAMATIQ = (*_PYTHON, "dramatiq")
-#: What differs from production: a person reads the log, waits for Ctrl-C, and has two cores.
-_DEVELOPMENT_DEFAULTS = {"LOG_FORMAT": "console", "SHUTDOWN_GRACE_SECONDS": "2", "API_WORKERS": "2"}
+#: What differs from production: a person reads the log, waits for Ctrl-C, has two cores and is the
+#: only one to call.
+_DEVELOPMENT_DEFAULTS = {
+    "DEVELOPMENT": "true",
+    "LOG_FORMAT": "console",
+    "SHUTDOWN_GRACE_SECONDS": "2",
+    "API_WORKERS": "2",
+    "RATE_LIMITS": "false",
+    # A receiver that is being written runs on this machine, too.
+    "WEBHOOK_ALLOW_PRIVATE_TARGETS": "true",
+}
 
 
 class Development:
@@ -106,13 +114,13 @@ class Development:
         """The demo account, made if it does not exist yet; it is an admin.
 
         Raises:
-            ClientError: for example, someone else has that account in the user's own database.
+            DocmillError: for example, someone else has that account in the user's own database.
         """
         session = Session(self.url, DEMO_EMAIL, Credentials.of(self.directory).demo_password)
-        with Client(self.url) as client:
+        with session.client() as client:
             try:
-                client.register(session.email, session.password)
-            except ApiError as error:
+                client.register()
+            except Conflict as error:
                 if error.code != "email_taken":
                     raise
                 _require_known(session)
@@ -130,9 +138,10 @@ class Development:
         if "SMTP_HOST" not in wished:
             self.mail = MailServer(self.directory, chosen["mail"])
             mail = self.mail.environment()
+        kept = Credentials.of(self.directory)
         return (
             _DEVELOPMENT_DEFAULTS
-            | {"JWT_SECRET": Credentials.of(self.directory).jwt_secret}
+            | {"JWT_SECRET": kept.jwt_secret, "WEBHOOK_KEY": kept.webhook_key}
             | wished
             | mail
             | self.stack.environment()
@@ -157,9 +166,9 @@ class Development:
         workers = ("--processes", "1", "--threads", "2")
         commands = {
             "api": (*_API, "docmill_api.wsgi:app"),
-            "ingest": (*_DRAMATIQ, "docmill_ingest.worker", *workers),
+            "ingest": (*_PYTHON, "docmill_ingest", *workers),
             "scheduler": (*_PYTHON, "docmill_janitor.scheduler"),
-            "janitor": (*_DRAMATIQ, "docmill_janitor.worker", *workers),
+            "janitor": (*_PYTHON, "docmill_janitor", *workers),
         }
         ready = "ready for messages"
         lines = {"ingest": ready, "scheduler": "the schedule runs", "janitor": ready}
@@ -185,10 +194,8 @@ def _require_known(session: Session) -> None:
     """Refuse unless the account has the password that this directory keeps."""
     try:
         session.connect().close()
-    except ApiError as error:
-        if error.status != 401:
-            raise
-        raise ClientError(
+    except Unauthorized:
+        raise DocmillError(
             f"The database has an account {session.email} whose password this folder does not "
             "know. Delete that account, or use another database."
         ) from None

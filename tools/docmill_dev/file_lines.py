@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from docmill_dev.answers import File
+from docmill_client import File
 from docmill_dev.terminal import WIDTH, ago, count, seconds, size
 
 _NAME = 30

@@ -13,8 +13,8 @@ from typing import Annotated
 
 import typer
 
+from docmill_client import DocmillError, Unreachable
 from docmill_dev import places, terminal
-from docmill_dev.client import ClientError, Unreachable
 from docmill_dev.corpus_manifest import ManifestError
 from docmill_dev.mailbox import NoSuchMail
 from docmill_dev.processes import ProcessFailed
@@ -50,7 +50,7 @@ def answering() -> Iterator[None]:
         terminal.complain(str(error))
         raise typer.Exit(CANNOT_CONNECT) from None
     except (
-        ClientError,
+        DocmillError,
         NoSuchMail,
         StackError,
         ServerFailed,

@@ -18,10 +18,6 @@ _STRUCTLOG = re.compile(
     r"(?P<time>\d{4}-\S+Z) \[(?P<level>\w+)\s*\] (?P<event>.*?)\s+"
     r"\[(?P<logger>[\w.]+(\([\w.]+\))?)\](?P<fields>( [\w.]+=.*)?)$"
 )
-#: What Dramatiq's main process writes.
-_DRAMATIQ = re.compile(
-    r"\[(?P<time>[\d-]+ [\d:]+),\d+\] .*\[dramatiq[\w.]*\] \[(?P<level>\w+)\] (?P<event>.*)"
-)
 _FIELD = re.compile(r" (?P<name>[\w.]+)=(?P<value>'[^']*'|\[[^\]]*\]|\S*)")
 #: Its beginning tells one from another; the log files have all of it.
 _UUID = re.compile(r"\b([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
@@ -91,10 +87,6 @@ def readable(line: str) -> Text:
             if name not in _BORING_FIELDS:
                 shown.append(f" {name}=", "dim").append(value)
         return shown
-    found = _DRAMATIQ.match(line)
-    if found is not None:
-        style = _LEVELS.get(found["level"].lower(), "bold red")
-        return Text.assemble((f"{found['time'][-8:]} ", "dim"), (found["event"], style))
     return Text(line)
 
 

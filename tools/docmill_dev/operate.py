@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
+from docmill_client import DocmillError
 from docmill_dev import operator_lines as lines
 from docmill_dev import roles, session, terminal
-from docmill_dev.client import ClientError
 from docmill_dev.invocation import FAILED, Data, answering, directory_of
 from docmill_dev.operator_answers import RunDetails
 from docmill_dev.operator_client import Operator
@@ -215,7 +215,7 @@ def retry_dead(
         retried, unreadable = (sum(each[place] for each in done) for place in (0, 1))
         _say(f"{count(retried, 'message')} sent again.")
         if unreadable:
-            raise ClientError(f"{count(unreadable, 'dead letter')} cannot be read and stayed.")
+            raise DocmillError(f"{count(unreadable, 'dead letter')} cannot be read and stayed.")
 
 
 @dead_app.command("delete")

@@ -7,7 +7,7 @@ from time import monotonic, sleep
 from typing import cast
 from urllib.parse import quote
 
-from docmill_dev.client import ApiError, Client, ClientError
+from docmill_client import Client, DocmillError, Forbidden
 from docmill_dev.operator_answers import (
     DeadLetter,
     DeadLetterDetails,
@@ -22,7 +22,7 @@ _UNDER_WAY = frozenset({"queued", "running"})
 _POLL_FIRST, _POLL_MOST = 0.1, 1.0
 
 
-class NotAdmin(ClientError):
+class NotAdmin(DocmillError):
     """The account may not do this; the message says how it may."""
 
 
@@ -35,12 +35,12 @@ class Operator:
     def queues(self) -> list[Queue]:
         """Every queue."""
         with self._as_admin():
-            return cast("list[Queue]", self._client.ask("/v1/admin/queues")["items"])
+            return cast("list[Queue]", self._client.get("/v1/admin/queues")["items"])
 
     def workers(self) -> list[Worker]:
         """Every worker process."""
         with self._as_admin():
-            return cast("list[Worker]", self._client.ask("/v1/admin/workers")["items"])
+            return cast("list[Worker]", self._client.get("/v1/admin/workers")["items"])
 
     def pause_queue(self, name: str) -> None:
         """Hand out nothing more of it."""
@@ -53,7 +53,7 @@ class Operator:
     def jobs(self) -> list[Job]:
         """The schedule."""
         with self._as_admin():
-            return cast("list[Job]", self._client.ask("/v1/admin/jobs")["items"])
+            return cast("list[Job]", self._client.get("/v1/admin/jobs")["items"])
 
     def job(self, name: str) -> Job:
         """One job of the schedule; the error for another name suggests one."""
@@ -61,7 +61,7 @@ class Operator:
         if name not in jobs:
             close = difflib.get_close_matches(name, jobs, n=1)
             hint = f"Did you mean {close[0]}?" if close else "See: docmill jobs"
-            raise ClientError(f"The schedule has no job {name}. {hint}")
+            raise DocmillError(f"The schedule has no job {name}. {hint}")
         return jobs[name]
 
     def pause_job(self, name: str) -> None:
@@ -76,12 +76,12 @@ class Operator:
         """Ask for a run; it is queued."""
         path = _path("jobs", self.job(name)["name"], "runs")
         with self._as_admin():
-            return cast("RunDetails", self._client.order("POST", path, {"dry_run": dry_run}))
+            return cast("RunDetails", self._client.request("POST", path, {"dry_run": dry_run}))
 
     def run(self, run_id: str) -> RunDetails:
         """One run of the history."""
         with self._as_admin():
-            return cast("RunDetails", self._client.ask(_path("runs", run_id)))
+            return cast("RunDetails", self._client.get(_path("runs", run_id)))
 
     def wait_for_run(
         self, run_id: str, timeout: float, on_look: Callable[[RunDetails], None]
@@ -125,15 +125,15 @@ class Operator:
         found = [each for each in self.dead_letters() if each["id"].startswith(beginning)]
         exact = [each for each in found if each["id"] == beginning]
         if not found:
-            raise ClientError(f"No dead letter has an id that begins with {beginning}.")
+            raise DocmillError(f"No dead letter has an id that begins with {beginning}.")
         if len(found) > 1 and not exact:
-            raise ClientError(
+            raise DocmillError(
                 f"{len(found)} dead letters have an id that begins with {beginning}:"
                 " give more of it."
             )
         letter = (exact or found)[0]
         with self._as_admin():
-            answer = self._client.ask(_path("dead-letters", letter["queue"], letter["id"]))
+            answer = self._client.get(_path("dead-letters", letter["queue"], letter["id"]))
         return cast("DeadLetterDetails", answer)
 
     def retry(self, letter: DeadLetter) -> None:
@@ -150,7 +150,7 @@ class Operator:
         retried = 0
         while True:
             with self._as_admin():
-                done = self._client.order("POST", "/v1/admin/dead-letters/retry", body)
+                done = self._client.request("POST", "/v1/admin/dead-letters/retry", body)
             retried += done["retried"]
             if not done["more"]:
                 return retried, done["unreadable"]
@@ -159,13 +159,13 @@ class Operator:
 
     def _order(self, method: str, *parts: str) -> None:
         with self._as_admin():
-            self._client.order(method, _path(*parts))
+            self._client.request(method, _path(*parts))
 
     @contextmanager
     def _as_admin(self) -> Iterator[None]:
         try:
             yield
-        except ApiError as error:
+        except Forbidden as error:
             if error.code != "forbidden":
                 raise
             email = self._client.email

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 
+from docmill_client import DocmillError, Unreachable
 from docmill_dev import private_files
-from docmill_dev.client import ClientError, Unreachable
 from docmill_dev.servers import PostgresServer
 from docmill_dev.session import NOT_RUNNING, NoSession
 
@@ -25,7 +25,7 @@ def grant(database_url: str, email: str, role: str) -> None:
     """Give the account this role; it counts from its next request on.
 
     Raises:
-        ClientError: there is no such account, or no such database.
+        DocmillError: there is no such account, or no such database.
     """
     from sqlalchemy import create_engine
     from sqlalchemy.exc import OperationalError, SQLAlchemyError
@@ -33,18 +33,20 @@ def grant(database_url: str, email: str, role: str) -> None:
     from docmill_shared import accounts
     from docmill_shared.settings import DatabaseSettings
 
-    engine = create_engine(DatabaseSettings(database_url=database_url).database_url)
+    # How good the password is, is for the services to judge.
+    settings = DatabaseSettings(database_url=database_url, development=True)
+    engine = create_engine(settings.database_url)
     try:
         with engine.begin() as connection:
             found = accounts.set_role(connection, email.strip().lower(), role)
     except OperationalError:
         raise Unreachable("The database cannot be reached.") from None
     except SQLAlchemyError:
-        raise ClientError("The database is not one of docmill, or of another version.") from None
+        raise DocmillError("The database is not one of docmill, or of another version.") from None
     finally:
         engine.dispose()
     if not found:
-        raise ClientError(f"There is no account {email}; it has to register first.")
+        raise DocmillError(f"There is no account {email}; it has to register first.")
 
 
 def database_url(environ: Mapping[str, str], directory: Path) -> str:
@@ -64,6 +66,7 @@ def database_url(environ: Mapping[str, str], directory: Path) -> str:
         int(ports["postgres"]),
         superuser_password=keys["superuser_password"],
         password=keys["password"],
+        api_password=keys.get("api_password", ""),
         settings={},
     )
     return server.url()

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from docmill_client import Client, DocmillError, Unreachable
 from docmill_dev import private_files
-from docmill_dev.client import Client, ClientError, Unreachable
 
 NOT_RUNNING = "docmill is not running here. Start it with: make up"
 
 
-class NoSession(ClientError):
+class NoSession(DocmillError):
     """There is nothing to connect to, or nobody to be; the message says what to do."""
 
 
@@ -23,10 +23,18 @@ class Session:
     password: str
 
     def connect(self) -> Client:
-        """A client that is logged in; raises :class:`ClientError`."""
-        client = Client(self.url)
-        client.log_in(self.email, self.password)
+        """A client that is logged in; raises :class:`DocmillError`."""
+        client = self.client()
+        try:
+            client.log_in()
+        except DocmillError:
+            client.close()
+            raise
         return client
+
+    def client(self) -> Client:
+        """A client that has not said anything yet."""
+        return Client(self.url, email=self.email, password=self.password)
 
     def write(self, directory: Path) -> None:
         """Leave it for other terminals."""
@@ -84,7 +92,7 @@ def connect(environ: Mapping[str, str], directory: Path) -> Client:
 
     Raises:
         NoSession: nothing runs here, or something is missing.
-        ClientError: the server does not answer or refuses the account.
+        DocmillError: the server does not answer or refuses the account.
     """
     session = find(environ, directory)
     try:

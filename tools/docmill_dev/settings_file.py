@@ -52,20 +52,32 @@ def _services() -> dict[str, type[BaseSettings]]:
 
 def _titles(services: dict[str, type[BaseSettings]]) -> dict[type[BaseSettings], str]:
     """The classes that declare settings, shared ones first, each with a heading."""
+    from docmill_api.http_settings import HttpSettings
+    from docmill_api.token_settings import TokenSettings
     from docmill_janitor.mail_settings import MailSettings
     from docmill_shared.settings import (
+        ApiDatabaseSettings,
         DatabaseSettings,
+        DemoSettings,
         EnvironmentSettings,
+        OwnerQuotaSettings,
         ProviderSettings,
         ServiceSettings,
+        WebhookSettings,
     )
 
     return {
         DatabaseSettings: "Database",
+        ApiDatabaseSettings: "Database, for the api",
         ServiceSettings: "Queue, object store and limits",
+        OwnerQuotaSettings: "Quotas of owners",
         ProviderSettings: "Embedding provider",
+        TokenSettings: "Tokens",
         MailSettings: "Mail",
-        EnvironmentSettings: "Log",
+        WebhookSettings: "Webhooks",
+        DemoSettings: "Demonstration",
+        HttpSettings: "Rate limits, proxies and browsers",
+        EnvironmentSettings: "Log, and where this runs",
         services["api"]: "The API",
         services["ingest"]: "Ingestion",
         services["janitor"]: "The janitor",

@@ -19,6 +19,7 @@ from typing import IO, Self
 
 import psycopg
 from psycopg import sql
+from sqlalchemy import make_url
 
 from docmill_dev.ports import RememberedPorts, free_port, is_free
 from docmill_dev.servers import PostgresServer, S3Server, Server, ServerFailed, ValkeyServer
@@ -26,10 +27,17 @@ from docmill_dev.servers import PostgresServer, S3Server, Server, ServerFailed, 
 _BUCKET = "docmill"
 _REGION = "us-east-1"
 _VARIABLES = {  # the first of each: set by the user, the server is the user's own
-    "postgres": ("DATABASE_URL",),
+    "postgres": ("DATABASE_URL", "API_DATABASE_URL"),
     "valkey": ("REDIS_URL",),
     "s3": ("S3_ENDPOINT", "S3_ACCESS_KEY", "S3_SECRET_KEY", "S3_BUCKET", "S3_REGION"),
 }
+_CREDENTIALS = (
+    "superuser_password",
+    "password",
+    "api_password",
+    "s3_access_key",
+    "s3_secret_key",
+)
 
 
 class StackError(RuntimeError):
@@ -130,6 +138,11 @@ class Stack:
             variables |= values
         if "postgres" not in self._external:
             variables["DATABASE_URL"] = self.postgres.url()
+            variables["API_DATABASE_URL"] = self.postgres.api_url()
+        elif "API_DATABASE_URL" not in variables:
+            # The migration makes this login, if the user's own role may do that.
+            password = self._credentials()["api_password"]
+            variables["API_DATABASE_URL"] = as_api(variables["DATABASE_URL"], password)
         if "valkey" not in self._external:
             variables["REDIS_URL"] = self.valkey.url
         if "s3" not in self._external:
@@ -203,16 +216,19 @@ class Stack:
     def _credentials(self) -> dict[str, str]:
         """Random, made once; the file is readable by its owner only."""
         path = self.directory / "credentials.json"
+        known: dict[str, str] = {}
         with contextlib.suppress(FileNotFoundError):
-            return {str(name): str(value) for name, value in json.loads(path.read_text()).items()}
-        names = ("superuser_password", "password", "s3_access_key", "s3_secret_key")
-        made = {name: secrets.token_hex(20) for name in names}
-        draft = path.with_suffix(".new")
-        draft.unlink(missing_ok=True)
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            json.dump(made, file)
-        draft.replace(path)
-        return made
+            known = json.loads(path.read_text())
+        missing = [name for name in _CREDENTIALS if name not in known]
+        if missing:
+            # Those that are there stay: servers were made with them.
+            known |= {name: secrets.token_hex(20) for name in missing}
+            draft = path.with_suffix(".new")
+            draft.unlink(missing_ok=True)
+            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as f:
+                json.dump(known, f)
+            draft.replace(path)
+        return known
 
     def _build(self, ports: Mapping[str, int]) -> dict[str, Server]:
         keys = self._credentials()
@@ -223,6 +239,7 @@ class Stack:
                 ports["postgres"],
                 superuser_password=keys["superuser_password"],
                 password=keys["password"],
+                api_password=keys["api_password"],
                 settings=self._settings,
             )
         if "valkey" in ports:
@@ -237,6 +254,12 @@ class Stack:
                 secret_key=keys["s3_secret_key"],
             )
         return servers
+
+
+def as_api(database_url: str, password: str) -> str:
+    """The same database for the login ``docmill_api`` with this password."""
+    url = make_url(database_url).set(username="docmill_api", password=password)
+    return url.render_as_string(hide_password=False)
 
 
 def _start(server: Server) -> None:

@@ -12,8 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from docmill_dev.answers import File
-from docmill_dev.client import ApiError, Client
+from docmill_client import ApiError, Client, File, UploadRefused
 from docmill_dev.file_lines import elided, ended_line, refused_line
 from docmill_dev.terminal import count, size
 
@@ -71,8 +70,10 @@ def upload_and_wait(
         under_way: dict[str, Path] = {}
         for path in paths:
             try:
-                file = client.upload(path, None, visibility, bars.uploading(path))
-            except ApiError as error:
+                file = client.upload(
+                    path, wait=False, visibility=visibility, on_progress=bars.uploading(path)
+                )
+            except (ApiError, UploadRefused) as error:
                 outcome.refused += 1
                 bars.end(path)
                 console.print(refused_line(path.name, error.code, error.detail))

@@ -8,10 +8,11 @@ from sqlalchemy import Row
 from docmill_api.problems import Problem
 from docmill_api.resources import Resources
 from docmill_api.uploads import not_found
-from docmill_shared.database import autocommit
 from docmill_shared.errors import StorageUnavailable
 from docmill_shared.files import reservations
 from docmill_shared.observability import get_logger
+from docmill_shared.progress import FileProgress
+from docmill_shared.row_security import statements_of, transaction_of
 
 log = get_logger(__name__)
 
@@ -22,7 +23,7 @@ def cancel(resources: Resources, owner_id: UUID, file_id: UUID) -> Row[Any]:
     It has no passages: those appear with COMPLETED only. Should the store be away, the janitor
     deletes the object with the row.
     """
-    with autocommit(resources.engine) as connection:
+    with statements_of(resources.engine, owner_id) as connection:
         file = reservations.cancel(connection, file_id, owner_id)
         if file is None:
             found = reservations.find(connection, file_id, owner_id)
@@ -33,6 +34,7 @@ def cancel(resources: Resources, owner_id: UUID, file_id: UUID) -> Row[Any]:
                 "not_cancellable",
                 f"It is {found.status}; there is nothing to cancel.",
             )
+    resources.progress.tell(owner_id, FileProgress.of(file))
     _delete_object(resources, file)
     return file
 
@@ -43,13 +45,14 @@ def delete(resources: Resources, owner_id: UUID, file_id: UUID) -> bool:
     Its passages are. While the store is away the row stays DELETING, which keeps the object's key
     for the janitor.
     """
-    with resources.engine.begin() as connection:
+    with transaction_of(resources.engine, owner_id) as connection:
         file = reservations.start_deletion(connection, file_id, owner_id)
     if file is None:
         raise not_found()
+    resources.progress.tell(owner_id, FileProgress.of(file))
     if not _delete_object(resources, file):
         return False
-    with autocommit(resources.engine) as connection:
+    with statements_of(resources.engine, owner_id) as connection:
         reservations.finish_deletion(connection, file_id)
     return True
 

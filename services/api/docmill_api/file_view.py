@@ -42,16 +42,21 @@ class FileView(BaseModel):
     size_bytes: int
     visibility: Visibility
     status: FileStatus
-    stage: str | None = Field(description="What a worker does with it; null when none does.")
+    stage: str | None = Field(
+        description="What a worker does with it; null when none does. `daily_quota` of a QUEUED"
+        " file: it waits until your next day's tokens are there."
+    )
     progress: Progress
     failure: Failure | None = Field(description="Set while FAILED.")
     duplicate_of: UUID | None = Field(description="Of a DUPLICATE: your file with these bytes.")
     sha256: str | None = Field(description="Of the bytes, in hexadecimal, once they were read.")
+    declared_sha256: str | None = Field(description="What you said that it would be.")
     bulk: bool = Field(description="Whether it waits behind files that somebody waits for.")
     attempt: int = Field(description="Attempts since it was queued that ended in such a fault.")
     attempts: list[FailedAttempt] = Field(description="All of them, oldest first.")
     created_at: datetime
     queued_at: datetime | None
+    next_attempt_at: datetime | None = Field(description="Of a QUEUED file: not before then.")
     started_at: datetime | None
     finished_at: datetime | None
 
@@ -79,12 +84,18 @@ class FileView(BaseModel):
             ),
             failure=failure,
             duplicate_of=row.duplicate_of,
-            sha256=None if row.sha256 is None else bytes(row.sha256).hex(),
+            sha256=_hex(row.sha256),
+            declared_sha256=_hex(row.declared_sha256),
             bulk=row.bulk,
             attempt=row.attempt,
             attempts=[FailedAttempt.model_validate(each) for each in row.attempts],
             created_at=row.created_at,
             queued_at=row.queued_at,
+            next_attempt_at=row.next_attempt_at if row.status == FileStatus.QUEUED else None,
             started_at=row.started_at,
             finished_at=row.finished_at,
         )
+
+
+def _hex(digest: bytes | None) -> str | None:
+    return None if digest is None else bytes(digest).hex()

@@ -125,7 +125,7 @@ fused as (
 )
 select c.id, c.file_id, f.name as file_name, c.page_start, c.page_end, c.heading_path, c.text,
     fused.score, ({{similarity}})::float8 as similarity
-from fused join chunks c on c.id = fused.id join files f on f.id = c.file_id
+from fused join visible_chunks c on c.id = fused.id join visible_files f on f.id = c.file_id
 order by fused.score desc, fused.leg, c.id
 """
 
@@ -137,7 +137,7 @@ def _semantic_leg(question: Question) -> str:
     # back with too few (pgvector's README, "Filtering"), and adding zero keeps it out.
     order = distance if question.file_ids is None else f"({distance}) + 0"
     nearest = " union ".join(
-        f"(select id, {distance} as distance from chunks where {condition}"
+        f"(select id, {distance} as distance from visible_chunks where {condition}"
         f" order by {order} limit {CANDIDATES})"
         for condition in _access(question)
     )
@@ -159,7 +159,7 @@ def _text_leg(question: Question) -> str:
     some = every if question.precise else f"replace({plain}::text, ' & ', ' | ')::tsquery"
     rank = f"tsv @@ {every} as complete, ts_rank(tsv, {some}) as rank"
     matches = " union ".join(
-        f"(select id, {rank} from chunks where {condition} and tsv @@ {query}"
+        f"(select id, {rank} from visible_chunks where {condition} and tsv @@ {query}"
         f" limit {RANKED_MATCHES})"
         for condition in _access(question)
         for query in dict.fromkeys((every, some))

@@ -12,8 +12,9 @@ LONGEST = 256
 #: small pod with many threads.
 _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 
-#: The hash of a random password that nobody knows, made with the parameters above.
-_NOBODYS = (
+#: The hash of a random password that nobody knows, made with the parameters above. Accounts
+#: without a password have it, and verifying takes as long as for any other.
+NOBODYS = (
     "$argon2id$v=19$m=19456,t=2,p=1$"
     "1JNGQU9+upP/UPpTsNV+zg$aDNe4SeblaWs/w8e2aEVOj4aD9LCXZ4xBl950372Jhg"
 )
@@ -27,7 +28,7 @@ def hash_password(password: str) -> str:
 def verify(password: str, stored: str | None) -> bool:
     """Whether the password is the one; for ``stored`` None (no such account) False, as slowly."""
     try:
-        _hasher.verify(stored or _NOBODYS, password)
+        _hasher.verify(stored or NOBODYS, password)
     except (VerificationError, InvalidHashError):
         return False
     return stored is not None

@@ -41,7 +41,9 @@ class ProblemDetails(BaseModel):
     code: str = Field(description="Stable; for programs.", examples=["not_uploaded"])
     detail: str = Field(description="One sentence; for people.")
     request_id: str | None = Field(None, description="Name it when you report the problem.")
-    errors: list[FieldProblem] | None = Field(None, description="Of `validation_failed`.")
+    errors: list[FieldProblem] | None = Field(
+        None, description="Of `validation_failed`: fields; of `quota_exceeded`: quotas."
+    )
 
 
 class Problem(Exception):
@@ -63,9 +65,9 @@ class Problem(Exception):
         self.errors = list(errors)
         self.headers = headers or {}
 
-    def response(self) -> Response:
-        """The problem as an answer."""
-        body = ProblemDetails(
+    def details(self) -> ProblemDetails:
+        """The problem as a part of an answer."""
+        return ProblemDetails(
             title=HTTPStatus(self.status).phrase,
             status=self.status,
             code=self.code,
@@ -73,8 +75,11 @@ class Problem(Exception):
             request_id=structlog.contextvars.get_contextvars().get("request_id"),
             errors=self.errors or None,
         )
+
+    def response(self) -> Response:
+        """The problem as an answer."""
         return Response(
-            body.model_dump_json(exclude_none=True),
+            self.details().model_dump_json(exclude_none=True),
             status=self.status,
             headers=self.headers,
             mimetype=MEDIA_TYPE,

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import structlog
 from flask import Flask, Response, current_app, g, request
-from werkzeug.exceptions import BadRequest, UnsupportedMediaType
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
 from docmill_api import metrics
 from docmill_api.problems import Problem, invalid
@@ -42,13 +42,16 @@ def _begin() -> None:
 
 def require_json_object() -> None:
     """Before a route that reads a body: refuse one that is not JSON, or JSON but no object."""
-    if request.method not in {"POST", "PUT", "PATCH"} or request.endpoint is None:
+    if request.method not in {"POST", "PUT", "PATCH", "DELETE"} or request.endpoint is None:
         return
     reads_body = "body" in getattr(
         current_app.view_functions[request.endpoint], "__annotations__", {}
     )
     if not reads_body:
         return
+    if request.content_length is None and len(request.get_data()) >= MAX_BODY_BYTES:
+        # Of a body in chunks werkzeug keeps what fits, and would take that for the whole.
+        raise RequestEntityTooLarge
     try:
         body = request.get_json()
     except UnsupportedMediaType:
@@ -63,9 +66,6 @@ def require_json_object() -> None:
 
 def _finish(response: Response) -> Response:
     response.headers[REQUEST_ID_HEADER] = g.request_id
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    # Answers hold tokens and other people's names: no cache between us and the caller may keep one.
-    response.headers.setdefault("Cache-Control", "no-store")
     seconds = time.perf_counter() - g.started
     # Never the path itself: whoever calls could make a series of each.
     route = "none" if request.url_rule is None else request.url_rule.rule

@@ -15,10 +15,10 @@ from docmill_api import metrics, passages
 from docmill_api.passages import Question, Scope
 from docmill_api.problems import unavailable
 from docmill_api.resources import Resources
-from docmill_shared.database import autocommit
 from docmill_shared.errors import ConfigurationError, RateLimited, TextRejected, TransientError
 from docmill_shared.observability import get_logger
 from docmill_shared.provider_metrics import provider_call
+from docmill_shared.row_security import statements_of
 
 #: What websearch_to_tsquery takes as an instruction: a phrase in quotes, or a word to leave out.
 _INSTRUCTION = re.compile(r'"[^"]+"|(?:^|\s)-\w')
@@ -72,7 +72,7 @@ def search(
     )
     with (
         metrics.SEARCH_SECONDS.labels(mode, "database").time(),
-        autocommit(resources.engine) as connection,
+        statements_of(resources.engine, caller_id) as connection,
     ):
         rows = passages.search(connection, question)
     degraded = mode == Mode.HYBRID and vector is None

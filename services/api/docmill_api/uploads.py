@@ -1,117 +1,102 @@
-"""Uploads: reserve a place for a file, then confirm that its bytes are there.
+"""Uploads: confirm that the bytes of a reserved file are there, so that it is ingested.
 
-The bytes go from the client to the object store, never through the api. What a client says of
-them is checked here against the store, and by the workers against the bytes themselves.
+What a client says of them is checked here against the store, and by the workers against the bytes
+themselves.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
+import structlog
 from sqlalchemy import Row
 from sqlalchemy.exc import SQLAlchemyError
 
-from docmill_api import file_names, metrics
-from docmill_api.problems import Problem, invalid, unavailable
+from docmill_api import metrics
+from docmill_api.problems import Problem
 from docmill_api.resources import Resources
 from docmill_shared import broker, media_types
 from docmill_shared.broker import QueueUnavailable
-from docmill_shared.database import autocommit
 from docmill_shared.errors import ObjectMissing
 from docmill_shared.files import reservations
-from docmill_shared.media_types import MediaType
 from docmill_shared.messages import IngestFile
 from docmill_shared.observability import get_logger
-from docmill_shared.states import FailureReason, FileStatus, Visibility
-
-#: What browsers and curl say of a file whose type they do not know: as good as nothing.
-_UNKNOWN_TYPE = "application/octet-stream"
+from docmill_shared.progress import FileProgress
+from docmill_shared.row_security import statements_of
+from docmill_shared.states import FailureReason, FileStatus
 
 log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Reservation:
-    """A PENDING file and where its bytes go."""
+class Confirmation:
+    """A file, and whether this call queued it."""
 
     file: Row[Any]
-    url: str
-    expires_at: datetime
+    queued: bool
 
 
-def reserve(
-    resources: Resources,
-    owner_id: UUID,
-    *,
-    name: str,
-    media_type: str | None,
-    size_bytes: int,
-    visibility: Visibility,
-    bulk: bool = False,
-) -> Reservation:
-    """Insert a PENDING file and presign its upload; a :class:`Problem` when it is refused.
-
-    One statement. Nothing is inserted while the store is away: the client could not upload.
-    """
-    try:
-        cleaned = file_names.clean(name)
-    except ValueError as error:
-        raise invalid("name", str(error)) from None
-    accepted = _accepted_type(cleaned, media_type)
-    _check_size(size_bytes, resources.settings.max_file_bytes)
-    if resources.health.storage.problem() is not None:
-        raise unavailable("storage_unavailable", "The object store cannot be reached.")
-    file_id = uuid4()
-    object_key = f"uploads/{owner_id}/{file_id}"
-    valid_for = timedelta(seconds=resources.settings.upload_url_seconds)
-    # Taken before signing, so that the URL is never said to hold longer than it does.
-    expires_at = datetime.now(UTC).replace(microsecond=0) + valid_for
-    url = resources.objects.presign_put(object_key, valid_for)
-    with autocommit(resources.engine) as connection:
-        file = reservations.reserve(
-            connection,
-            file_id=file_id,
-            owner_id=owner_id,
-            name=cleaned,
-            media_type=accepted.name,
-            size_bytes=size_bytes,
-            visibility=visibility,
-            object_key=object_key,
-            bulk=bulk,
-        )
-    metrics.UPLOADS.labels("reserved").inc()
-    metrics.UPLOAD_BYTES.labels("reserved").inc(size_bytes)
-    return Reservation(file, url, expires_at)
-
-
-def confirm(resources: Resources, owner_id: UUID, file_id: UUID) -> tuple[Row[Any], bool]:
-    """PENDING to QUEUED; the file, and whether this call queued it.
+def confirm(resources: Resources, owner_id: UUID, file_id: UUID) -> Confirmation:
+    """PENDING to QUEUED.
 
     However often and from wherever it is called, the file is queued once: the step is one
     conditional UPDATE, and only the call whose UPDATE took it sends a message.
     """
-    with autocommit(resources.engine) as connection:
-        file = reservations.find(connection, file_id, owner_id)
-    if file is None:
-        raise not_found()
-    if file.status != FileStatus.PENDING:
-        return file, False
-    _check_object(resources, file)
-    queued, by_us = _queue(resources, file_id, owner_id, retried=False)
-    if by_us:
+    (outcome,) = confirm_many(resources, owner_id, [file_id])
+    if isinstance(outcome, Problem):
+        raise outcome
+    return outcome
+
+
+def confirm_many(
+    resources: Resources, owner_id: UUID, file_ids: Sequence[UUID]
+) -> list[Confirmation | Problem]:
+    """The same for several files, each for itself, in their order.
+
+    Three statements whatever their number; the store is asked about several at once.
+
+    Raises:
+        StorageUnavailable: it is away, and none of the files is queued.
+    """
+    with statements_of(resources.engine, owner_id) as connection:
+        files = reservations.find_many(connection, file_ids, owner_id)
+    pending = [file for file in files.values() if file.status == FileStatus.PENDING]
+    refusals = _check_objects(resources, pending)
+    sound = [each for each in dict.fromkeys(file_ids) if _is_sound(files.get(each), refusals)]
+    queued: dict[UUID, Row[Any]] = {}
+    if sound:
+        with statements_of(resources.engine, owner_id) as connection:
+            queued = reservations.confirm_many(
+                connection, sound, owner_id, request_id=_request_id()
+            )
+            if len(queued) < len(sound):  # somebody was faster
+                files |= reservations.find_many(connection, sound, owner_id)
+    # Before the messages: what the workers tell comes after.
+    resources.progress.tell(owner_id, *map(FileProgress.of, queued.values()))
+    for file in queued.values():
         metrics.UPLOADS.labels("confirmed").inc()
-        metrics.UPLOAD_BYTES.labels("confirmed").inc(queued.size_bytes)
-    return queued, by_us
+        metrics.UPLOAD_BYTES.labels("confirmed").inc(file.size_bytes)
+        if file.sent_at is not None:
+            _send(resources, owner_id, file.id)
+    return [_outcome(each, files, refusals, queued) for each in file_ids]
 
 
 def retry(resources: Resources, owner_id: UUID, file_id: UUID) -> Row[Any]:
     """FAILED to QUEUED, as if confirmed anew; a :class:`Problem` in any other state."""
-    file, queued = _queue(resources, file_id, owner_id, retried=True)
-    if not queued:
+    with statements_of(resources.engine, owner_id) as connection:
+        queued = reservations.retry(connection, file_id, owner_id, request_id=_request_id())
+        file = queued or reservations.find(connection, file_id, owner_id)
+    if file is None:
+        raise not_found()
+    if queued is None:
         if file.failure_reason == FailureReason.CANCELLED:
             raise Problem(409, "not_failed", "A cancelled file is gone; upload it again.")
         raise Problem(409, "not_failed", f"Only a FAILED file is retried; this is {file.status}.")
+    resources.progress.tell(owner_id, FileProgress.of(queued))
+    if queued.sent_at is not None:
+        _send(resources, owner_id, file_id)
     return file
 
 
@@ -120,68 +105,88 @@ def not_found() -> Problem:
     return Problem(404, "file_not_found", "You have no file with this id.")
 
 
-def _accepted_type(name: str, declared: str | None) -> MediaType:
-    if declared is None or declared.partition(";")[0].strip().lower() in {"", _UNKNOWN_TYPE}:
-        found = media_types.guess(name)
-    else:
-        found = media_types.find(declared)
-    if found is None:
-        accepted = ", ".join(each.label for each in media_types.ACCEPTED)
-        raise Problem(422, "unsupported_type", f"This type is not accepted. Accepted: {accepted}.")
+def _request_id() -> str | None:
+    found: str | None = structlog.contextvars.get_contextvars().get("request_id")
     return found
 
 
-def _check_size(size_bytes: int, limit: int) -> None:
-    if size_bytes == 0:
-        raise Problem(422, "empty_file", "The file is empty.")
-    if size_bytes > limit:
-        raise Problem(413, "too_large", f"The file is larger than {limit} bytes.")
+def _is_sound(file: Row[Any] | None, refusals: Mapping[UUID, Problem]) -> bool:
+    return file is not None and file.status == FileStatus.PENDING and file.id not in refusals
 
 
-def _check_object(resources: Resources, file: Row[Any]) -> None:
-    """The object must be there and as long as was declared, hence within the limit as well.
+def _outcome(
+    file_id: UUID,
+    files: Mapping[UUID, Row[Any]],
+    refusals: Mapping[UUID, Problem],
+    queued: Mapping[UUID, Row[Any]],
+) -> Confirmation | Problem:
+    if file_id in queued:
+        return Confirmation(queued[file_id], True)
+    if file_id in refusals:
+        return refusals[file_id]
+    if file_id not in files or files[file_id].status == FileStatus.PENDING:
+        return not_found()  # never there, or deleted since it was looked at
+    return Confirmation(files[file_id], False)
 
-    A presigned PUT limits neither, so this is where a promise that was not kept is noticed. The
-    file stays PENDING, and the client may upload again.
+
+def _check_objects(resources: Resources, files: Sequence[Row[Any]]) -> dict[UUID, Problem]:
+    """What is wrong with the objects of these files; empty when nothing is."""
+    check = partial(_check_object, resources)
+    if len(files) < 2:
+        found = [check(file) for file in files]
+    else:
+        # A store that is away is not asked a hundred times: what has not begun is cancelled.
+        calls = [resources.store_calls.submit(check, file) for file in files]
+        try:
+            found = [call.result() for call in calls]
+        finally:
+            for call in calls:
+                call.cancel()
+    return {
+        file.id: refusal for file, refusal in zip(files, found, strict=True) if refusal is not None
+    }
+
+
+def _check_object(resources: Resources, file: Row[Any]) -> Problem | None:
+    """The object must be there, as long as was declared, and begin like what was declared.
+
+    A store that verifies signed headers sees to the length itself; this is where any other's
+    promise that was not kept is noticed. The file stays PENDING, and the client may upload again.
     """
+    length = min(media_types.SIGNATURE_BYTES, file.size_bytes)
     try:
-        actual = resources.objects.head(file.object_key).size_bytes
+        found = resources.objects.start(file.object_key, length)
     except ObjectMissing:
-        raise Problem(409, "not_uploaded", "The file was not uploaded yet.") from None
-    if actual != file.size_bytes:
-        resources.objects.delete_many([file.object_key])
-        raise Problem(
+        return Problem(409, "not_uploaded", "The file was not uploaded yet.")
+    declared = media_types.find(file.media_type)
+    if found.size_bytes != file.size_bytes:
+        refusal = Problem(
             409,
             "size_mismatch",
-            f"{file.size_bytes} bytes were declared and {actual} uploaded; the upload was deleted.",
+            f"{file.size_bytes} bytes were declared and {found.size_bytes} uploaded; "
+            "the upload was deleted.",
         )
+    elif declared is not None and not media_types.may_begin_with(declared, found.first_bytes):
+        refusal = Problem(
+            409,
+            "type_mismatch",
+            f"The file was declared as {declared.label} ({declared.name}) but begins like "
+            f"{media_types.describe_beginning(found.first_bytes)}; the upload was deleted.",
+        )
+    else:
+        return None
+    resources.objects.delete_many([file.object_key])
+    return refusal
 
 
-def _queue(
-    resources: Resources, file_id: UUID, owner_id: UUID, *, retried: bool
-) -> tuple[Row[Any], bool]:
-    """Take the step to QUEUED and, if this call took it, send the message."""
-    take = reservations.retry if retried else reservations.confirm
-    with autocommit(resources.engine) as connection:
-        queued = take(connection, file_id, owner_id)
-        if queued is None:
-            file = reservations.find(connection, file_id, owner_id)
-            if file is None:
-                raise not_found()
-            return file, False
-    if queued.sent_at is not None:
-        _send(resources, file_id)
-    return queued, True
-
-
-def _send(resources: Resources, file_id: UUID) -> None:
+def _send(resources: Resources, owner_id: UUID, file_id: UUID) -> None:
     """Send the message; the file is queued in Postgres already, whatever happens here."""
     try:
         broker.send(resources.broker, IngestFile(file_id=str(file_id)))
     except QueueUnavailable:
         log.warning("message not sent; the dispatcher will", file_id=str(file_id))
         try:
-            with autocommit(resources.engine) as connection:
+            with statements_of(resources.engine, owner_id) as connection:
                 reservations.not_sent_after_all(connection, file_id)
         except SQLAlchemyError:
             # Then the dispatcher takes the message for lost, half a minute later.

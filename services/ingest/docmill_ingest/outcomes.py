@@ -31,6 +31,8 @@ DEFAULT_QUOTA_WAIT = timedelta(seconds=20)
 LONGEST_WAIT = timedelta(minutes=15)
 #: How long a file waits for an operator to mend the configuration.
 OPERATOR_WAIT = timedelta(minutes=1)
+#: The files that wait for a new day come over this time, not all at midnight.
+TOMORROW_SPREAD_SECONDS = 60.0
 
 
 class Duplicate(DocmillError):
@@ -40,6 +42,10 @@ class Duplicate(DocmillError):
         super().__init__(f"The same content as file {twin}.")
         self.twin = twin
         self.sha256 = sha256
+
+
+class DailyTokensUsed(DocmillError):
+    """The owner's tokens of today are used up; the file waits for tomorrow's."""
 
 
 def settle(claim: Claim, error: Exception, resources: Resources) -> FileStatus | None:
@@ -63,6 +69,8 @@ def settle(claim: Claim, error: Exception, resources: Resources) -> FileStatus |
             return None
         case Duplicate():
             return _duplicate(claim, error, resources)
+        case DailyTokensUsed():
+            return _wait_for_tomorrow(claim, resources)
         case PermanentError():
             return _fail(claim, resources, error.reason, error.detail)
         case RateLimited():
@@ -124,6 +132,16 @@ def _wait(claim: Claim, resources: Resources, wait: timedelta, why: str) -> File
     wait = min(wait, LONGEST_WAIT) + timedelta(seconds=random.uniform(0, 2))  # noqa: S311
     _log.info("waits", file_id=str(claim.file_id), why=why, seconds=round(wait.total_seconds(), 1))
     return _retry(claim, resources, wait, "waits")
+
+
+def _wait_for_tomorrow(claim: Claim, resources: Resources) -> FileStatus:
+    """Back to the queue until the next day in UTC begins; no attempt, however often."""
+    later = timedelta(seconds=random.uniform(0, TOMORROW_SPREAD_SECONDS))  # noqa: S311
+    with autocommit(resources.engine) as connection:
+        claims.wait_for_tomorrow(connection, claim, later)
+    metrics.FILES.labels("waits", "").inc()
+    _log.info("waits", file_id=str(claim.file_id), why="the owner's tokens of today are used up")
+    return FileStatus.QUEUED
 
 
 def _failed_attempt(claim: Claim, error: Exception, resources: Resources) -> FileStatus:

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from uuid import UUID
 
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from structlog.contextvars import bound_contextvars
 
 from docmill_ingest import metrics
@@ -21,9 +22,10 @@ from docmill_ingest.stages import chunk, dedupe, embed, extract, fetch, store
 from docmill_ingest.work import Progress, Work
 from docmill_shared.database import autocommit, outlast
 from docmill_shared.errors import LeaseLost
-from docmill_shared.files import claims
+from docmill_shared.files import claims, watching
 from docmill_shared.files.claims import Claim
 from docmill_shared.observability import get_logger
+from docmill_shared.progress import FileProgress
 from docmill_shared.states import FileStatus
 
 _log = get_logger(__name__)
@@ -66,17 +68,27 @@ def _attempt(claim: Claim, resources: Resources) -> None:
         ) as directory,
     ):
         work = Work(claim, lease, Path(directory), Progress(claim))
+        work.progress.publish(resources, FileStatus.PROCESSING)
         try:
             for stage in STAGES:
                 with work.clock.at(stage.__module__.rpartition(".")[2]):
                     stage(work, resources)
         except Exception as error:  # noqa: BLE001 - settle gives every error its place
+            _count_tokens(work, resources)
             _settle(work, error, resources)
             return
         finally:
             for name, seconds in work.clock.seconds.items():
                 metrics.STAGE_SECONDS.labels(name).observe(seconds)
     _completed(work, time.monotonic() - started, resources)
+
+
+def _count_tokens(work: Work, resources: Resources) -> None:
+    """Of a file that did not complete: what was embedded counts as well."""
+    try:
+        work.count_tokens(resources, at_once=True)
+    except SQLAlchemyError as error:
+        _log.warning("tokens not counted", error=type(error).__name__)
 
 
 def _completed(work: Work, seconds: float, resources: Resources) -> None:
@@ -113,5 +125,17 @@ def _settle(work: Work, error: Exception, resources: Resources) -> None:
         metrics.FILES.labels("lease_lost", "").inc()
         _log.info("lease lost, stopped")
         return
+    _tell_outcome(work.claim, status, resources)
+
+
+def _tell_outcome(claim: Claim, status: FileStatus | None, resources: Resources) -> None:
+    """Tell whoever watches what the row says; of a row that is gone, that the file is."""
+    file = FileProgress(claim.file_id, FileStatus.DELETING)
     if status is not None:
-        work.progress.publish(resources, status)
+        try:
+            with autocommit(resources.engine) as connection:
+                found = watching.look(connection, claim.owner_id, [claim.file_id])
+        except OperationalError:
+            return  # whoever watches reads the row as well, a little later
+        file = found.get(claim.file_id, file)
+    resources.progress.tell(claim.owner_id, file)

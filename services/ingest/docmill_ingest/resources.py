@@ -18,7 +18,7 @@ from docmill_shared.database import create_engine
 from docmill_shared.embedding import Embedder, build_embedder
 from docmill_shared.keyvalue import connect
 from docmill_shared.objects import ObjectStore, S3ObjectStore
-from docmill_shared.progress import ProgressChannel
+from docmill_shared.progress import ProgressLog
 from docmill_shared.quota import ProviderQuota
 from docmill_shared.vision import ImageReader, build_image_reader
 
@@ -34,7 +34,7 @@ class Resources:
     image_reader: ImageReader | None  #: None: the extraction child reads images by OCR
     leases: LeaseKeeper
     quota: ProviderQuota | None  #: None: the provider has none
-    progress: ProgressChannel
+    progress: ProgressLog
     #: Runs calls to providers; threads are made only as they are needed.
     executor: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(max_workers=64, thread_name_prefix="provider")
@@ -81,6 +81,7 @@ class Resources:
             extractor.close()
         self.executor.shutdown(cancel_futures=True)
         self.embedder.close()
+        self.progress.close()
         self.engine.dispose()
 
 
@@ -119,5 +120,5 @@ def build(settings: IngestSettings) -> Resources:
         )
         if settings.provider == "gemini"
         else None,
-        progress=ProgressChannel(client),
+        progress=ProgressLog.connect(settings),
     )

@@ -7,10 +7,15 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from docmill_ingest.limits import ExtractionLimits
-from docmill_shared.settings import ProviderSettings, ServiceSettings
+from docmill_shared.settings import (
+    DatabaseSettings,
+    OwnerQuotaSettings,
+    ProviderSettings,
+    ServiceSettings,
+)
 
 
-class IngestSettings(ServiceSettings, ProviderSettings):
+class IngestSettings(DatabaseSettings, ServiceSettings, OwnerQuotaSettings, ProviderSettings):
     """The settings of the ingest service."""
 
     chunk_characters: int = Field(

@@ -1,4 +1,4 @@
-"""The ingest worker: ``dramatiq docmill_ingest.worker``."""
+"""What Dramatiq imports in a worker process; ``python -m docmill_ingest`` starts it."""
 
 import dramatiq
 

@@ -16,9 +16,9 @@ from sqlalchemy import text
 
 from docmill_janitor.resources import Resources
 from docmill_shared.broker import queues
-from docmill_shared.files import backlog
+from docmill_shared.files import backlog, census
 from docmill_shared.observability import get_logger
-from docmill_shared.states import FileStatus
+from docmill_shared.webhooks import deliveries
 
 _log = get_logger(__name__)
 
@@ -30,12 +30,13 @@ Families = tuple[GaugeMetricFamily, ...]
 
 
 class BacklogCollector(Collector):
-    """Asks both sources; thread-safe."""
+    """Asks all sources; thread-safe."""
 
     def __init__(self, resources: Resources) -> None:
         self._sources = (
             _Source("queues", lambda: _queues(resources), _queue_families()),
             _Source("files", lambda: _files(resources), _file_families()),
+            _Source("webhooks", lambda: _webhooks(resources), _webhook_families()),
         )
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
@@ -143,12 +144,35 @@ def _files(resources: Resources) -> Families:
     files, waiting, oldest = families = _file_families()
     with resources.engine.begin() as connection:
         connection.execute(text(f"set local statement_timeout = '{WAIT_SECONDS:g}s'"))
-        counts = backlog.by_status(connection)
+        counts = census.by_status(connection)
         found = backlog.backlog(connection)
-    for status in FileStatus:
-        files.add_metric((status,), counts.get(status, 0))
+    for status, count in counts.items():
+        files.add_metric((status,), count)
     for bulk, kind in ((False, "single"), (True, "bulk")):
         each = found.get(bulk, backlog.Backlog())
         waiting.add_metric((kind,), each.files)
         oldest.add_metric((kind,), each.oldest_seconds or 0.0)
+    return families
+
+
+def _webhook_families() -> Families:
+    return (
+        GaugeMetricFamily(
+            "docmill_webhook_deliveries_pending",
+            "Deliveries of webhooks that wait, those that wait for their next attempt included.",
+        ),
+        GaugeMetricFamily(
+            "docmill_webhook_oldest_due_seconds",
+            "How long the delivery has been due that has been so the longest; 0 when none is.",
+        ),
+    )
+
+
+def _webhooks(resources: Resources) -> Families:
+    pending, oldest = families = _webhook_families()
+    with resources.engine.begin() as connection:
+        connection.execute(text(f"set local statement_timeout = '{WAIT_SECONDS:g}s'"))
+        waiting = deliveries.waiting(connection)
+    pending.add_metric((), waiting.pending)
+    oldest.add_metric((), float(waiting.oldest_seconds or 0.0))
     return families

@@ -1,4 +1,4 @@
-"""What the janitor counts: runs of jobs in its worker, slots in its scheduler."""
+"""What the janitor counts: runs of jobs and webhooks in its worker, slots in its scheduler."""
 
 from prometheus_client import Counter, Histogram
 
@@ -23,4 +23,15 @@ SLOTS = Counter(
     "Slots of the schedule: `fired` by this process, `behind` (workers are, so it was left out),"
     " `failed` (Postgres or Redis was away; it is tried again) or `missed`.",
     ("job", "result"),
+)
+WEBHOOK_DELIVERIES = Counter(
+    "docmill_webhook_deliveries_total",
+    "Attempts at deliveries of webhooks: `delivered`, `retried` later, `failed` for good, `refused`"
+    " (the target is not a public address; tried again too) or `lease_lost`.",
+    ("outcome",),
+)
+WEBHOOK_SECONDS = Histogram(
+    "docmill_webhook_attempt_duration_seconds",
+    "How long an attempt took, the look-up of the name included.",
+    buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 60),
 )

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from sqlalchemy import Connection, Engine, func, select
 
@@ -12,6 +13,7 @@ from docmill_janitor.settings import JanitorSettings
 from docmill_shared.broker import HardenedRedisBroker, create_broker
 from docmill_shared.database import autocommit, create_engine
 from docmill_shared.objects import ObjectStore, S3ObjectStore
+from docmill_shared.progress import ProgressLog
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,11 @@ class Resources:
     broker: HardenedRedisBroker
     #: None: no mail server is set, and no mail is sent.
     mailer: Mailer | None
+
+    @cached_property
+    def progress(self) -> ProgressLog:
+        """Tells those who watch a file."""
+        return ProgressLog(self.broker.client)
 
     @contextmanager
     def sweeping(self, *, dry_run: bool) -> Iterator[Connection]:

@@ -24,13 +24,16 @@ from docmill_janitor.jobs import (
     prune_history,
     reconcile_storage,
     recover_expired_leases,
+    remove_deleted_accounts,
+    trim_audit_log,
     trim_embedding_cache,
+    trim_webhook_deliveries,
     welcome_new_users,
 )
 from docmill_janitor.resources import Resources
 from docmill_janitor.settings import JanitorSettings
 from docmill_janitor.swept import Swept
-from docmill_shared import job_schedule
+from docmill_shared import closed_accounts, job_schedule
 from docmill_shared.job_schedule import Published
 from docmill_shared.schema import ScheduleSlot
 
@@ -104,10 +107,17 @@ def schedule(settings: JanitorSettings) -> tuple[ScheduledJob, ...]:
             frequent=True,
         ),
         ScheduledJob(
+            closed_accounts.JOB,
+            _every(settings.remove_deleted_accounts_seconds),
+            remove_deleted_accounts.run,
+            "Removes the files of deleted accounts, then what is left of the accounts.",
+            frequent=True,
+        ),
+        ScheduledJob(
             "clean_expired_tokens",
             settings.clean_expired_tokens_cron,
             clean_expired_tokens.run,
-            "Deletes revoked and refresh tokens that have expired.",
+            "Deletes tokens that have expired, and API keys that ended long ago.",
         ),
         ScheduledJob(
             "clean_abandoned_files",
@@ -144,6 +154,18 @@ def schedule(settings: JanitorSettings) -> tuple[ScheduledJob, ...]:
             settings.prune_history_cron,
             prune_history.run,
             "Deletes old runs of jobs from the history.",
+        ),
+        ScheduledJob(
+            "trim_webhook_deliveries",
+            settings.trim_webhook_deliveries_cron,
+            trim_webhook_deliveries.run,
+            "Deletes old deliveries of webhooks, and gives up those whose turn never came.",
+        ),
+        ScheduledJob(
+            "trim_audit_log",
+            settings.trim_audit_log_cron,
+            trim_audit_log.run,
+            "Deletes old events from the audit log.",
         ),
         ScheduledJob(
             "promote_large_owners",

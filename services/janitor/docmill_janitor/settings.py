@@ -7,7 +7,12 @@ from apscheduler.triggers.cron import CronTrigger
 from pydantic import AfterValidator, Field, model_validator
 
 from docmill_janitor.mail_settings import MailSettings
-from docmill_shared.settings import ServiceSettings
+from docmill_shared.settings import (
+    DatabaseSettings,
+    DemoSettings,
+    ServiceSettings,
+    WebhookSettings,
+)
 
 
 def _cron(expression: str) -> str:
@@ -21,7 +26,9 @@ def _cron(expression: str) -> str:
 Cron = Annotated[str, AfterValidator(_cron)]
 
 
-class JanitorSettings(ServiceSettings, MailSettings):
+class JanitorSettings(
+    DatabaseSettings, ServiceSettings, DemoSettings, MailSettings, WebhookSettings
+):
     """The settings of the janitor service. Every cron expression is in UTC."""
 
     dispatch_seconds: int = Field(
@@ -36,6 +43,9 @@ class JanitorSettings(ServiceSettings, MailSettings):
     finish_deletions_seconds: int = Field(
         30, ge=1, le=60, description="How often deletions that were interrupted are finished."
     )
+    remove_deleted_accounts_seconds: int = Field(
+        60, ge=1, le=60, description="How often deleted accounts are looked for that left files."
+    )
     welcome_new_users_seconds: int = Field(
         60, ge=1, le=60, description="How often new users without a welcome mail are looked for."
     )
@@ -47,9 +57,6 @@ class JanitorSettings(ServiceSettings, MailSettings):
     )
     abandoned_after_hours: int = Field(
         24, ge=1, description="How long such files stay after their reservation or failure."
-    )
-    demo_mode: bool = Field(
-        False, description="A public demonstration: everybody's files are deleted again and again."
     )
     demo_admin_email: str | None = Field(
         None, description="The account whose files stay in demo mode; needed with DEMO_MODE=true."
@@ -77,6 +84,18 @@ class JanitorSettings(ServiceSettings, MailSettings):
         "15 4 * * *", description="When old runs of jobs are deleted from the history."
     )
     history_days: int = Field(30, ge=1, description="How long runs of jobs are kept.")
+    trim_webhook_deliveries_cron: Cron = Field(
+        "50 * * * *", description="When old deliveries of webhooks are deleted."
+    )
+    webhook_delivery_days: int = Field(
+        30, ge=1, description="How long deliveries of webhooks are kept."
+    )
+    trim_audit_log_cron: Cron = Field(
+        "25 4 * * *", description="When old events are deleted from the audit log."
+    )
+    audit_retention_days: int = Field(
+        365, ge=1, description="How long security events are kept in the audit log."
+    )
     promote_large_owners_cron: Cron = Field(
         "20 * * * *", description="When large owners get an index of their own, or lose it."
     )

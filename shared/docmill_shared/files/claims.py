@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, select, update
 
+from docmill_shared import usage
 from docmill_shared.errors import LeaseLost
 from docmill_shared.schema import File
 from docmill_shared.states import FailureReason, FileStatus, Visibility
@@ -31,6 +32,8 @@ class Claim:
     object_key: str
     attempt: int
     waiting: timedelta  #: since it was queued, by the database's clock
+    declared_sha256: bytes | None  #: what the owner said that it would be
+    tokens_today: int  #: that were embedded for its owner before, on this day in UTC
 
 
 def claim(connection: Connection, file_id: UUID, lease: timedelta) -> Claim | None:
@@ -64,6 +67,8 @@ def claim(connection: Connection, file_id: UUID, lease: timedelta) -> Claim | No
             File.object_key,
             File.attempt,
             (func.now() - File.queued_at).label("waiting"),
+            File.declared_sha256,
+            usage.tokens_today(File.owner_id).label("tokens_today"),
         )
     ).one_or_none()
     if row is None:
@@ -79,6 +84,8 @@ def claim(connection: Connection, file_id: UUID, lease: timedelta) -> Claim | No
         object_key=row.object_key,
         attempt=row.attempt,
         waiting=row.waiting,
+        declared_sha256=None if row.declared_sha256 is None else bytes(row.declared_sha256),
+        tokens_today=row.tokens_today,
     )
 
 
@@ -218,6 +225,23 @@ def retry_later(
         next_attempt_at=File.next_attempt_at if delay is None else func.now() + delay,
         sent_at=None,
         **_RELEASED,
+    )
+
+
+def wait_for_tomorrow(connection: Connection, claim: Claim, later: timedelta) -> None:
+    """PROCESSING back to QUEUED, due ``later`` than the next UTC day begins; no attempt.
+
+    Its owner sees why: the stage is ``daily_quota`` meanwhile. Raises :class:`LeaseLost`.
+    """
+    today = func.date_trunc("day", func.timezone("UTC", func.now()))
+    tomorrow = func.timezone("UTC", today + timedelta(days=1))
+    _write(
+        connection,
+        claim,
+        **{**_RELEASED, "stage": "daily_quota"},
+        status=FileStatus.QUEUED,
+        next_attempt_at=tomorrow + later,
+        sent_at=None,
     )
 
 

@@ -44,6 +44,8 @@ MARKED: dict[str, Any] = {
     "lease_expires_at": None,
     "failure_reason": None,
     "failure_detail": None,
+    # Its owner may use the key for another file from now on.
+    "idempotency_key": None,
 }
 
 
@@ -115,14 +117,48 @@ def take_completed(
         .order_by(File.finished_at, File.id)
         .limit(limit)
     )
+    return _take(connection, found, passages=PASSAGES_AT_ONCE, dry_run=dry_run)
+
+
+def take_of_owners(
+    connection: Connection,
+    owner_ids: Sequence[UUID],
+    *,
+    limit: int,
+    visibility: Visibility | None = None,
+    passages: int = PASSAGES_AT_ONCE,
+    dry_run: bool = False,
+) -> list[Doomed]:
+    """All files of these owners, or those of one visibility, to DELETING; public ones first.
+
+    Takes fewer than ``limit`` where they have many passages. Workers that have one of them can
+    write nothing more. A dry run looks only.
+    """
+    found = (
+        _candidates(_FINISHED)
+        .where(
+            File.owner_id == any_(bindparam("owner_ids", list(owner_ids), type_=ARRAY(Uuid))),
+            File.status != FileStatus.DELETING,
+        )
+        .order_by(_PUBLIC.desc(), _FINISHED, File.id)
+        .limit(limit)
+    )
+    if visibility is not None:
+        found = found.where(File.visibility == visibility)
+    return _take(connection, found, passages=passages, dry_run=dry_run)
+
+
+def _take(
+    connection: Connection, found: Select[Any], *, passages: int, dry_run: bool
+) -> list[Doomed]:
     if dry_run:
         return _doomed(connection.execute(found))
     locked = found.with_for_update(skip_locked=True).cte("locked")
     so_far = func.sum(locked.c.passages).over(
-        order_by=(locked.c.since, locked.c.id), rows=(None, 0)
+        order_by=(locked.c.public.desc(), locked.c.since, locked.c.id), rows=(None, 0)
     )
     added = select(locked, so_far.label("so_far")).cte("added")
-    due = select(added).where(added.c.so_far - added.c.passages < PASSAGES_AT_ONCE).cte("due")
+    due = select(added).where(added.c.so_far - added.c.passages < passages).cte("due")
     marked = _mark(due).cte("marked")
     gone = delete(Chunk).where(Chunk.file_id.in_(select(marked.c.id))).cte("gone")
     return _doomed(connection.execute(select(marked).add_cte(gone)))
@@ -195,6 +231,7 @@ def mark_objects_deleted(
 
 
 _FINISHED: ColumnElement[Any] = func.coalesce(File.finished_at, File.created_at)
+_PUBLIC: ColumnElement[bool] = File.visibility == Visibility.PUBLIC
 
 
 def _candidates(since: ColumnElement[Any]) -> Select[Any]:
@@ -204,6 +241,7 @@ def _candidates(since: ColumnElement[Any]) -> Select[Any]:
         File.status,
         since.label("since"),
         func.coalesce(File.chunk_count, literal(0)).label("passages"),
+        _PUBLIC.label("public"),
     )
 
 

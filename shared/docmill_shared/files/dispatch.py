@@ -6,8 +6,11 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, select, text, update
 
+from docmill_shared.progress import FileProgress
 from docmill_shared.schema import File
 from docmill_shared.states import FailureReason, FileStatus
+
+_FILE = File.__table__
 
 #: Owners that one turn looks at; it costs an index probe for each.
 _OWNERS = 200
@@ -41,18 +44,26 @@ with due as (
 )
 update files set sent_at = :now
 from due where files.id = due.id and files.status = 'QUEUED' and files.sent_at is null
-returning files.id, due.turn
+returning files.id, files.request_id, due.turn
 """)
 
 
-def take_due(connection: Connection, *, bulk: bool, now: datetime, limit: int) -> list[UUID]:
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A file that is to be sent; ``request_id`` of the request that queued it, where known."""
+
+    file_id: UUID
+    request_id: str | None
+
+
+def take_due(connection: Connection, *, bulk: bool, now: datetime, limit: int) -> list[Due]:
     """Mark up to ``limit`` due files as sent and return them, one of each owner in turn."""
     owners = _owners(connection, bulk)
     if not owners:
         return []
     parameters = {"bulk": bulk, "now": now, "owners": owners, "limit": limit}
     taken = connection.execute(_TAKE_DUE, parameters).all()
-    return [row.id for row in sorted(taken, key=lambda row: row.turn)]
+    return [Due(row.id, row.request_id) for row in sorted(taken, key=lambda row: row.turn)]
 
 
 def _owners(connection: Connection, bulk: bool) -> list[UUID]:
@@ -86,6 +97,7 @@ class Recovered:
 
     requeued: int
     failed: int
+    told: list[tuple[UUID, FileProgress]]  #: with their owners, for those who watch them
 
 
 def recover_expired_leases(
@@ -113,11 +125,17 @@ def recover_expired_leases(
             finished_at=now,
             **released,
         )
-    ).rowcount
+        .returning(*_FILE.columns)
+    ).all()
     requeued = connection.execute(
         update(File)
         .where(File.id.in_(expired))
         # next_attempt_at stays: the file had its turn, and goes before those that came after it.
         .values(status=FileStatus.QUEUED, sent_at=None, **released)
-    ).rowcount
-    return Recovered(requeued=requeued, failed=failed)
+        .returning(*_FILE.columns)
+    ).all()
+    return Recovered(
+        requeued=len(requeued),
+        failed=len(failed),
+        told=[(row.owner_id, FileProgress.of(row)) for row in (*failed, *requeued)],
+    )

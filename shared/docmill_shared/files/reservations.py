@@ -1,63 +1,37 @@
-"""What the API does with files, always for one owner."""
+"""What the API does with files that are reserved, always for one owner."""
 
-from datetime import datetime
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    ARRAY,
+    BindParameter,
     ColumnElement,
     Connection,
     Row,
+    Uuid,
+    any_,
+    bindparam,
     case,
     delete,
     func,
-    insert,
     literal,
     or_,
     select,
-    tuple_,
     update,
 )
 from sqlalchemy.orm import aliased
 
 from docmill_shared.files.deletions import MARKED
 from docmill_shared.schema import Chunk, File
-from docmill_shared.states import FailureReason, FileStatus, Visibility
+from docmill_shared.states import FailureReason, FileStatus
 
 #: An owner may have this many files waiting before further ones count as bulk.
 INTERACTIVE_FILES = 8
 
 _FILE = File.__table__
 _OTHER = aliased(File)
-
-
-def reserve(
-    connection: Connection,
-    *,
-    file_id: UUID,
-    owner_id: UUID,
-    name: str,
-    media_type: str,
-    size_bytes: int,
-    visibility: Visibility,
-    object_key: str,
-    bulk: bool = False,
-) -> Row[Any]:
-    """Insert a PENDING file; return its row."""
-    return connection.execute(
-        insert(File)
-        .values(
-            id=file_id,
-            owner_id=owner_id,
-            name=name,
-            media_type=media_type,
-            size_bytes=size_bytes,
-            visibility=visibility,
-            object_key=object_key,
-            bulk=bulk,
-        )
-        .returning(*_FILE.columns)
-    ).one()
 
 
 def find(connection: Connection, file_id: UUID, owner_id: UUID) -> Row[Any] | None:
@@ -69,63 +43,80 @@ def find(connection: Connection, file_id: UUID, owner_id: UUID) -> Row[Any] | No
     ).one_or_none()
 
 
-def newest(
-    connection: Connection,
-    owner_id: UUID,
-    *,
-    limit: int,
-    after: tuple[datetime, UUID] | None = None,
-    status: FileStatus | None = None,
-) -> list[Row[Any]]:
-    """The owner's files, newest first, at most ``limit``, from behind ``after``."""
-    query = (
-        select(*_FILE.columns)
-        .where(File.owner_id == owner_id, File.status != FileStatus.DELETING)
-        .order_by(File.created_at.desc(), File.id.desc())
-        .limit(limit)
+def find_many(
+    connection: Connection, file_ids: Collection[UUID], owner_id: UUID
+) -> dict[UUID, Row[Any]]:
+    """Those of these files that the owner has, by id."""
+    rows = connection.execute(
+        select(*_FILE.columns).where(
+            File.id == any_(_ids(file_ids)),
+            File.owner_id == owner_id,
+            File.status != FileStatus.DELETING,
+        )
     )
-    if after is not None:
-        query = query.where(tuple_(File.created_at, File.id) < after)
-    if status is not None:
-        query = query.where(File.status == status)
-    return list(connection.execute(query))
+    return {row.id: row for row in rows}
 
 
-def confirm(connection: Connection, file_id: UUID, owner_id: UUID) -> Row[Any] | None:
+def confirm(
+    connection: Connection, file_id: UUID, owner_id: UUID, *, request_id: str | None = None
+) -> Row[Any] | None:
     """PENDING to QUEUED, due at once; None when it was not PENDING.
 
     Where ``sent_at`` comes back set, the caller sends the message as soon as this is committed.
     """
-    return _queue(connection, file_id, owner_id, FileStatus.PENDING)
+    return confirm_many(connection, [file_id], owner_id, request_id=request_id).get(file_id)
 
 
-def retry(connection: Connection, file_id: UUID, owner_id: UUID) -> Row[Any] | None:
+def confirm_many(
+    connection: Connection,
+    file_ids: Collection[UUID],
+    owner_id: UUID,
+    *,
+    request_id: str | None = None,
+) -> dict[UUID, Row[Any]]:
+    """The same for several files, in their order; those that were PENDING, by id."""
+    return _queue(connection, file_ids, owner_id, request_id, File.status == FileStatus.PENDING)
+
+
+def retry(
+    connection: Connection, file_id: UUID, owner_id: UUID, *, request_id: str | None = None
+) -> Row[Any] | None:
     """FAILED to QUEUED with all attempts before it again; None when it was not FAILED.
 
     A cancelled file has no object any more and is not retried. ``sent_at`` is as for
     :func:`confirm`.
     """
-    return _queue(
-        connection,
-        file_id,
-        owner_id,
-        FileStatus.FAILED,
+    failed = (
+        File.status == FileStatus.FAILED,
         File.failure_reason != FailureReason.CANCELLED,
     )
+    return _queue(connection, [file_id], owner_id, request_id, *failed).get(file_id)
 
 
 def _queue(
     connection: Connection,
-    file_id: UUID,
+    file_ids: Collection[UUID],
     owner_id: UUID,
-    source: FileStatus,
+    request_id: str | None,
     *conditions: ColumnElement[bool],
-) -> Row[Any] | None:
-    """``source`` to QUEUED as if new.
+) -> dict[UUID, Row[Any]]:
+    """Files that fulfil the conditions to QUEUED as if new; by id.
 
     An owner's first few files are sent at once. Further ones count as bulk and wait for the
     dispatcher, so that nobody else stands behind them.
     """
+    # In the order of their ids, so that two who confirm the same files never wait for each other.
+    locked = (
+        select(File.id)
+        .where(File.id == any_(_ids(file_ids)), File.owner_id == owner_id, *conditions)
+        .order_by(File.id)
+        .with_for_update(key_share=True)
+        .cte("locked")
+    )
+    order = func.array_position(_ids(file_ids), locked.c.id)
+    placed = select(locked.c.id, func.row_number().over(order_by=order).label("place")).subquery(
+        "placed"
+    )
     waiting = (
         select(literal(1))
         .where(
@@ -135,15 +126,15 @@ def _queue(
         .limit(INTERACTIVE_FILES)
         .subquery()
     )
-    bulk = or_(
-        File.bulk, select(func.count()).select_from(waiting).scalar_subquery() >= INTERACTIVE_FILES
-    )
-    return connection.execute(
+    before = select(func.count()).select_from(waiting).scalar_subquery() + placed.c.place - 1
+    bulk = or_(File.bulk, before >= INTERACTIVE_FILES)
+    rows = connection.execute(
         update(File)
-        .where(File.id == file_id, File.owner_id == owner_id, File.status == source, *conditions)
+        .where(File.id == placed.c.id)
         .values(
             status=FileStatus.QUEUED,
             bulk=bulk,
+            request_id=request_id,
             failure_reason=None,
             failure_detail=None,
             attempt=0,
@@ -159,7 +150,12 @@ def _queue(
             chunks_done=0,
         )
         .returning(*_FILE.columns)
-    ).one_or_none()
+    )
+    return {row.id: row for row in rows}
+
+
+def _ids(file_ids: Collection[UUID]) -> BindParameter[Any]:
+    return bindparam("ids", list(file_ids), type_=ARRAY(Uuid), unique=True)
 
 
 def not_sent_after_all(connection: Connection, file_id: UUID) -> None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
+import sqlalchemy
 
 from docmill_api.resources import Resources
 from docmill_shared import job_schedule
@@ -24,7 +25,9 @@ def api(api_environment: dict[str, str]) -> Iterator[Api]:
     """The api, shared by the tests of a module; they tell themselves apart by account."""
     resources = Resources.from_settings(settings_from(api_environment))
     resources.broker.client.flushdb()
-    yield Api(resources)
+    owner = sqlalchemy.create_engine(api_environment["DATABASE_URL"])
+    yield Api(resources, owner)
+    owner.dispose()
     resources.close()
 
 
@@ -49,7 +52,7 @@ def job(api: Api) -> str:
     """A job of the schedule."""
     name = f"clean_{uuid4().hex[:8]}"
     now = datetime.now(UTC)
-    with api.resources.engine.begin() as connection:
+    with api.owner.begin() as connection:
         published = Published(name, "0 3 * * *", "Cleans.", now + timedelta(hours=1))
         job_schedule.publish(connection, [published], now)
     return name

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import urllib3
-from sqlalchemy import insert, select, update
+from sqlalchemy import Engine, insert, select, update
 from werkzeug.test import TestResponse
 
 from docmill_api.app import create_app
@@ -80,6 +80,8 @@ class Api:
     """The app, its resources, and what tests ask of both."""
 
     resources: Resources
+    #: The database as the tables' owner, whom row-level security does not bind.
+    owner: Engine
     _numbers: Any = field(default_factory=count)
 
     def __post_init__(self) -> None:
@@ -96,7 +98,7 @@ class Api:
         registered = self.call("POST", "/v1/auth/register", credentials)
         assert registered.status_code == 201, registered.text
         if role != "user":
-            with self.resources.engine.begin() as connection:
+            with self.owner.begin() as connection:
                 assert accounts.set_role(connection, email, role)
         tokens = self.call("POST", "/v1/auth/login", credentials).json
         assert tokens is not None
@@ -116,13 +118,13 @@ class Api:
         return sum(json.loads(each)["kwargs"] == {"file_id": file_id} for each in envelopes)
 
     def row(self, file_id: str) -> Any:
-        with self.resources.engine.connect() as connection:
+        with self.owner.connect() as connection:
             return connection.execute(
                 select(*File.__table__.columns).where(File.id == UUID(file_id))
             ).one_or_none()
 
     def set_file(self, file_id: str, **values: object) -> None:
-        with self.resources.engine.begin() as connection:
+        with self.owner.begin() as connection:
             connection.execute(update(File).where(File.id == UUID(file_id)).values(**values))
 
     def file_with_chunks(
@@ -138,7 +140,7 @@ class Api:
         file_id = uuid4()
         if vectors is None:
             vectors = self.resources.embedder.embed_documents(texts).tolist()
-        with self.resources.engine.begin() as connection:
+        with self.owner.begin() as connection:
             connection.execute(
                 insert(File).values(
                     id=file_id,

@@ -18,7 +18,7 @@ def ran(
 ) -> UUID:
     """A run in the history."""
     run_id = run_id or uuid4()
-    with api.resources.engine.begin() as connection:
+    with api.owner.begin() as connection:
         begun = {"slot": None, "dry_run": False, "requested_by": None, **fields}
         job_runs.begin(connection, run_id, job=job, **begun)
         if finished:

@@ -1,13 +1,9 @@
 """Accounts, sessions and tokens."""
 
-import base64
-import json
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-import jwt
 import pytest
 from sqlalchemy import delete, func, select, update
 
@@ -73,7 +69,7 @@ def test_a_wrong_field_is_named_and_not_repeated(
 
 
 def test_the_password_is_stored_as_argon2id(api: Api, account: Account) -> None:
-    with api.resources.engine.connect() as connection:
+    with api.owner.connect() as connection:
         stored = connection.execute(
             select(User.password_hash).where(User.id == account.id)
         ).scalar_one()
@@ -84,11 +80,11 @@ def test_a_weaker_hash_is_replaced_at_login(api: Api, account: Account) -> None:
     from argon2 import PasswordHasher
 
     weak = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
-    with api.resources.engine.begin() as connection:
+    with api.owner.begin() as connection:
         connection.execute(update(User).where(User.id == account.id).values(password_hash=weak))
     credentials = {"email": account.email, "password": PASSWORD}
     assert api.call("POST", "/v1/auth/login", credentials).status_code == 200
-    with api.resources.engine.connect() as connection:
+    with api.owner.connect() as connection:
         stored = connection.execute(
             select(User.password_hash).where(User.id == account.id)
         ).scalar_one()
@@ -129,78 +125,6 @@ def test_a_token_is_required(api: Api, header: str | None) -> None:
         assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
-def _part(content: object) -> str:
-    return base64.urlsafe_b64encode(json.dumps(content).encode()).rstrip(b"=").decode()
-
-
-def _forge(change: Callable[[dict[str, Any], dict[str, Any]], object], key: str, token: str) -> str:
-    header = jwt.get_unverified_header(token)
-    claims = jwt.decode(token, options={"verify_signature": False})
-    change(header, claims)
-    return jwt.encode(claims, key, algorithm="HS256", headers=header)
-
-
-FORGERIES: dict[str, Callable[[dict[str, Any], dict[str, Any]], object]] = {
-    "unknown key": lambda header, _: header.update(kid="other"),
-    "no key id": lambda header, _: header.pop("kid"),
-    "other issuer": lambda _, claims: claims.update(iss="other"),
-    "no id": lambda _, claims: claims.pop("jti"),
-    "no session": lambda _, claims: claims.pop("sid"),
-    "no expiry": lambda _, claims: claims.pop("exp"),
-    "no uuid": lambda _, claims: claims.update(sub="admin"),
-    "nobody": lambda _, claims: claims.update(sub=str(uuid4())),
-    "from the future": lambda _, claims: claims.update(iat=claims["iat"] + 600),
-}
-
-
-@pytest.mark.parametrize("forgery", FORGERIES)
-def test_a_signed_token_of_another_form_is_refused(
-    api: Api, account: Account, forgery: str
-) -> None:
-    secret = api.resources.settings.jwt_secret.get_secret_value()
-    answer = me(api, _forge(FORGERIES[forgery], secret, account.access))
-    problem(answer, 401, "invalid_token")
-    assert answer.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
-
-
-def test_forged_tokens_are_refused(api: Api, account: Account) -> None:
-    header, claims, signature = account.access.split(".")
-    kid = jwt.get_unverified_header(account.access)["kid"]
-    decoded = jwt.decode(account.access, options={"verify_signature": False})
-    forged = [
-        # alg=none, with and without the signature of another
-        f"{_part({'alg': 'none', 'typ': 'JWT', 'kid': kid})}.{claims}.",
-        f"{_part({'alg': 'None', 'kid': kid})}.{claims}.{signature}",
-        # another algorithm, another key, an altered claim, an altered signature
-        jwt.encode(
-            decoded,
-            api.resources.settings.jwt_secret.get_secret_value() * 2,
-            algorithm="HS512",
-            headers={"kid": kid},
-        ),
-        _forge(lambda *_: None, "x" * 32, account.access),
-        f"{header}.{_part({**decoded, 'sub': str(uuid4())})}.{signature}",
-        f"{header}.{claims}.{signature[:-4]}AAAA",
-        # and nonsense
-        "a.b.c",
-        "x",
-        f"{header}.{claims}",
-        "é.ü.ö",
-        f"{_part([1])}.{claims}.{signature}",
-    ]
-    for token in forged:
-        problem(me(api, token), 401, "invalid_token")
-
-
-def test_an_expired_token_says_so(api: Api, account: Account) -> None:
-    past = int((datetime.now(UTC) - timedelta(seconds=11)).timestamp())
-    secret = api.resources.settings.jwt_secret.get_secret_value()
-    token = _forge(
-        lambda _, claims: claims.update(exp=past, iat=past - 900), secret, account.access
-    )
-    problem(me(api, token), 401, "token_expired")
-
-
 def test_logging_out_ends_the_whole_session_and_no_other(api: Api, account: Account) -> None:
     # Given two sessions, one of them refreshed once
     credentials = {"email": account.email, "password": PASSWORD}
@@ -225,7 +149,7 @@ def test_revocations_are_kept_until_the_tokens_expire_and_no_longer(
 ) -> None:
     token = api.resources.access_tokens.verify(account.access)
     account.post("/v1/auth/logout")
-    with api.resources.engine.connect() as connection:
+    with api.owner.connect() as connection:
         expiries = connection.execute(
             select(RevokedToken.expires_at).where(
                 RevokedToken.jti.in_([token.jti, token.session_id])
@@ -258,7 +182,7 @@ def test_a_successor_made_while_its_family_was_revoked_is_refused(
 ) -> None:
     pair = refresh(api, account.refresh).json
     # As a revocation leaves it that did not see the successor yet
-    with api.resources.engine.begin() as connection:
+    with api.owner.begin() as connection:
         connection.execute(
             update(RefreshToken)
             .where(RefreshToken.user_id == account.id, RefreshToken.used_at.is_not(None))
@@ -268,7 +192,7 @@ def test_a_successor_made_while_its_family_was_revoked_is_refused(
 
 
 def test_expired_and_unknown_refresh_tokens_are_refused(api: Api, account: Account) -> None:
-    with api.resources.engine.begin() as connection:
+    with api.owner.begin() as connection:
         connection.execute(
             update(RefreshToken)
             .where(RefreshToken.user_id == account.id)
@@ -280,6 +204,6 @@ def test_expired_and_unknown_refresh_tokens_are_refused(api: Api, account: Accou
 
 
 def test_the_token_of_a_removed_account_is_refused(api: Api, account: Account) -> None:
-    with api.resources.engine.begin() as connection:
+    with api.owner.begin() as connection:
         connection.execute(delete(User).where(User.id == account.id))
     problem(me(api, account.access), 401, "invalid_token")

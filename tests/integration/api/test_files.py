@@ -1,12 +1,10 @@
 """Files from reservation to deletion, as their owner sees them."""
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import event
 
 from docmill_api.resources import Resources
 from docmill_shared.errors import ObjectMissing
@@ -36,11 +34,13 @@ def test_a_file_goes_from_reservation_to_queue(api: Api, account: Account) -> No
         "failure": None,
         "duplicate_of": None,
         "sha256": None,
+        "declared_sha256": None,
         "bulk": False,
         "attempt": 0,
         "attempts": [],
         "created_at": file["created_at"],
         "queued_at": None,
+        "next_attempt_at": None,
         "started_at": None,
         "finished_at": None,
     }
@@ -58,21 +58,6 @@ def test_a_file_goes_from_reservation_to_queue(api: Api, account: Account) -> No
     assert api.row(file["id"]).sent_at is not None
     assert account.get(f"/v1/files/{file['id']}").json == confirmed.json
     assert account.get("/v1/files").json == {"items": [confirmed.json], "next_cursor": None}
-
-
-def test_a_reservation_costs_two_statements(api: Api, account: Account) -> None:
-    statements: list[str] = []
-
-    def count(_: object, __: object, statement: str, *___: object) -> None:
-        statements.append(statement)
-
-    account.reserve()
-    event.listen(api.resources.engine, "before_cursor_execute", count)
-    try:
-        account.reserve()
-    finally:
-        event.remove(api.resources.engine, "before_cursor_execute", count)
-    assert [statement.split()[0] for statement in statements] == ["SELECT", "INSERT"]
 
 
 @pytest.mark.parametrize(
@@ -146,38 +131,12 @@ def test_confirming_before_the_upload_changes_nothing(api: Api, account: Account
     assert account.post(f"/v1/files/{file_id}/confirm").status_code == 202
 
 
-def test_another_size_than_declared_is_deleted_and_may_be_uploaded_again(
-    api: Api, account: Account
-) -> None:
-    reserved = account.reserve(b"hello")
-    file_id = reserved["file"]["id"]
-    assert put(reserved["upload"], b"hello" * 100_000) == 200
-    details = problem(account.post(f"/v1/files/{file_id}/confirm"), 409, "size_mismatch")
-    assert "500000" in details["detail"]
-    assert api.row(file_id).status == "PENDING"
-    with pytest.raises(ObjectMissing):
-        api.resources.objects.head(api.row(file_id).object_key)
-    assert api.messages(file_id) == 0
-    assert put(reserved["upload"], b"hello") == 200
-    assert account.post(f"/v1/files/{file_id}/confirm").status_code == 202
-
-
 def test_confirming_again_queues_nothing(api: Api, account: Account) -> None:
     file_id = account.confirmed()
     again = account.post(f"/v1/files/{file_id}/confirm")
     assert again.status_code == 200
     assert again.json is not None
     assert again.json["status"] == "QUEUED"
-    assert api.messages(file_id) == 1
-
-
-def test_twenty_confirmations_at_once_send_one_message(api: Api, account: Account) -> None:
-    file_id = account.upload()
-    with ThreadPoolExecutor(20) as pool:
-        answers = list(
-            pool.map(lambda _: account.post(f"/v1/files/{file_id}/confirm").status_code, range(20))
-        )
-    assert sorted(answers) == [200] * 19 + [202]
     assert api.messages(file_id) == 1
 
 
@@ -224,9 +183,9 @@ def test_the_url_is_good_for_its_own_key_only(api: Api, account: Account) -> Non
     problem(account.post(f"/v1/files/{other['file']['id']}/confirm"), 409, "not_uploaded")
 
 
-def test_the_url_expires(api_environment: dict[str, str], eventually: Any) -> None:
+def test_the_url_expires(api: Api, api_environment: dict[str, str], eventually: Any) -> None:
     resources = Resources.from_settings(settings_from(api_environment, upload_url_seconds=1))
-    account = Api(resources).account()
+    account = Api(resources, api.owner).account()
     upload = account.reserve()["upload"]
     started = time.monotonic()
     eventually(lambda: put(upload, b"hello") == 403, timeout=10, what="the URL expires")
@@ -248,22 +207,15 @@ def test_the_list_is_paged_newest_first(api: Api, account: Account) -> None:
     assert pages == 3
 
 
-def test_the_list_is_filtered_by_status(api: Api, account: Account) -> None:
-    account.reserve()
-    queued = account.confirmed()
-    page = account.get("/v1/files?status=QUEUED").json
-    assert page is not None
-    assert [file["id"] for file in page["items"]] == [queued]
-
-
 @pytest.mark.parametrize(
     "query",
-    ["limit=0", "limit=201", "limit=x", "status=GONE", "cursor=%00", "cursor=e30", "page=2",
+    ["limit=0", "limit=201", "limit=x", "status=GONE", "name=", "created_after=2026-01-01T00:00",
+     "visibility=all", "cursor=%00", "cursor=e30", "page=2",
      "cursor=WyIyMDI2LTAxLTAxVDAwOjAwOjAwIiwiMSJd", "cursor=bnVsbA"],
 )  # fmt: skip
 def test_a_wrong_parameter_is_named(account: Account, query: str) -> None:
     details = problem(account.get(f"/v1/files?{query}"), 422, "validation_failed")
-    assert details["errors"][0]["field"] == query.partition("=")[0]
+    assert details["errors"][0]["field"].partition(".")[0] == query.partition("=")[0]
 
 
 def test_chunks_are_paged_in_order(api: Api, account: Account) -> None:
@@ -342,6 +294,7 @@ def test_a_completed_file_is_deleted_with_its_chunks(api: Api, account: Account)
     [
         ("GET", "/v1/files/{}"),
         ("GET", "/v1/files/{}/chunks"),
+        ("GET", "/v1/files/{}/download"),
         ("POST", "/v1/files/{}/confirm"),
         ("POST", "/v1/files/{}/retry"),
         ("DELETE", "/v1/files/{}"),

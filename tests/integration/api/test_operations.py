@@ -82,7 +82,7 @@ def test_no_route_refuses_an_admin(api: Api, admin: Account) -> None:
 
 def test_a_role_that_is_taken_away_counts_at_once(api: Api, admin: Account) -> None:
     assert admin.get("/v1/admin/jobs").status_code == 200
-    with api.resources.engine.begin() as connection:
+    with api.owner.begin() as connection:
         accounts.set_role(connection, admin.email, "user")
     problem(admin.get("/v1/admin/jobs"), 403, "forbidden")
 
@@ -207,7 +207,7 @@ def without_redis(api: Api, api_environment: dict[str, str]) -> Iterator[Callabl
 
     def make(url: str) -> Api:
         made.append(Resources.from_settings(settings_from({**api_environment, "REDIS_URL": url})))
-        return Api(made[-1])
+        return Api(made[-1], api.owner)
 
     yield make
     for resources in made:

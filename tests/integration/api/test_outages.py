@@ -1,8 +1,11 @@
 """What the api does while Redis, the object store or Postgres is away, and after."""
 
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,7 +41,9 @@ def api(own_stack: Stack, service_environment: dict[str, str]) -> Iterator[Api]:
     resources = Resources.from_settings(
         settings_from({**service_environment, **own_stack.environment()})
     )
-    yield Api(resources)
+    owner = sqlalchemy.create_engine(own_stack.environment()["DATABASE_URL"])
+    yield Api(resources, owner)
+    owner.dispose()
     for server in (own_stack.postgres, own_stack.valkey, own_stack.s3):
         server.start()
     resources.close()
@@ -92,7 +97,7 @@ def test_without_the_store_nothing_is_reserved(
         timeout=5,
         what="the answer of the last check is forgotten",
     )
-    with api.resources.engine.connect() as connection:
+    with api.owner.connect() as connection:
         count = select(func.count()).where(File.owner_id == account.id)
         before = connection.execute(count).scalar_one()
         answer = account.post("/v1/files", {"name": "a.txt", "size_bytes": 5})
@@ -185,3 +190,28 @@ def test_a_store_that_hangs_does_not_take_the_probe_with_it(
             "queue": "ok",
         }
     hanging.set()
+
+
+def test_a_store_that_never_answers_holds_no_request_for_long(
+    api: Api, own_stack: Stack, service_environment: dict[str, str]
+) -> None:
+    # Given two files, and a store that from now on takes requests and does not answer them
+    account = api.account()
+    pending, doomed = account.upload(), account.confirmed()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        hangs = {"S3_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        resources = Resources.from_settings(
+            settings_from({**service_environment, **own_stack.environment(), **hangs})
+        )
+        other = replace(account, api=Api(resources, api.owner))
+        # When one is confirmed and the other deleted
+        started = time.monotonic()
+        with ThreadPoolExecutor(2) as pool:
+            confirmed = pool.submit(other.post, f"/v1/files/{pending}/confirm")
+            deleted = pool.submit(other.delete, f"/v1/files/{doomed}")
+            # Then both are answered in good time, and as if the store were away
+            problem(confirmed.result(), 503, "storage_unavailable")
+            assert deleted.result().status_code == 202
+        assert time.monotonic() - started < 8
+    assert (api.row(pending).status, api.row(doomed).status) == ("PENDING", "DELETING")
+    resources.close()

@@ -1,20 +1,30 @@
 """The api as it is deployed: gunicorn with its configuration, in a process of its own."""
 
 import contextlib
+import json
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
 
+import psutil
 import pytest
 import urllib3
+from sqlalchemy import Engine, text
 
 from docmill_dev.ports import free_port
 from tests.integration.api.driver import PASSWORD, http
 
+#: What compose and Kubernetes give it at least; on a busy machine Python needs seconds to end.
+GRACE_SECONDS = 40
 COMMAND = [sys.executable, "-m", "gunicorn", "-c", "python:docmill_api.gunicorn_config"]
 
 
@@ -23,6 +33,7 @@ class Served:
     """A running gunicorn."""
 
     url: str
+    health_url: str
     process: subprocess.Popen[bytes]
     log: Path
 
@@ -36,12 +47,34 @@ class Served:
             return bool(self.call("GET", "/readyz").status == 200)
         return False
 
+    @property
+    def address(self) -> tuple[str, int]:
+        url = urlsplit(self.url)
+        return str(url.hostname), int(url.port or 0)
+
+    def refuses(self) -> bool:
+        """Whether a new connection is refused."""
+        try:
+            socket.create_connection(self.address, timeout=2).close()
+        except ConnectionRefusedError:
+            return True
+        return False
+
+    def health(self, path: str) -> int:
+        return int(http.request("GET", self.health_url + path, timeout=5).status)
+
+    def token(self) -> str:
+        """Of a new account."""
+        credentials = {"email": f"{uuid4().hex}@example.org", "password": PASSWORD}
+        assert self.call("POST", "/v1/auth/register", credentials).status == 201
+        return str(self.call("POST", "/v1/auth/login", credentials).json()["access_token"])
+
 
 @pytest.fixture
 def served(
     api_environment: dict[str, str], tmp_path: Path, eventually: Callable[..., None]
 ) -> Iterator[Served]:
-    port = free_port()
+    port, health_port = free_port(), free_port()
     log = tmp_path / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -49,6 +82,7 @@ def served(
             env={
                 **api_environment,
                 "API_PORT": str(port),
+                "HEALTH_PORT": str(health_port),
                 "LOG_FORMAT": "json",
                 "LOG_LEVEL": "DEBUG",
             },
@@ -56,7 +90,8 @@ def served(
             stderr=subprocess.STDOUT,
             cwd=tmp_path,
         )
-        running = Served(f"http://127.0.0.1:{port}", process, log)
+        local = "http://127.0.0.1"
+        running = Served(f"{local}:{port}", f"{local}:{health_port}", process, log)
         try:
             eventually(running.answers, timeout=40, what="gunicorn answers")
             yield running
@@ -75,7 +110,8 @@ def test_it_serves_and_stops_cleanly_and_logs_no_secret(
     token = pair["access_token"]
     reserved = served.call("POST", "/v1/files", {"name": "a.txt", "size_bytes": 5}, token).json()
     upload = reserved["upload"]
-    assert http.request("PUT", upload["url"], body=b"hello").status == 200
+    put = http.request("PUT", upload["url"], body=b"hello", headers=upload["headers"])
+    assert put.status == 200
     confirmed = served.call("POST", f"/v1/files/{reserved['file']['id']}/confirm", None, token)
     assert confirmed.status == 202
     answer = served.call("POST", "/v1/search", {"query": "a private question"}, token)
@@ -104,16 +140,117 @@ def test_it_serves_and_stops_cleanly_and_logs_no_secret(
         "ada@example.org",
         api_environment["JWT_SECRET"],
         api_environment["S3_SECRET_KEY"],
-        api_environment["DATABASE_URL"].partition("://")[2].partition("@")[0].partition(":")[2],
+        api_environment["API_DATABASE_URL"].partition("://")[2].partition("@")[0].partition(":")[2],
     ):
         assert secret
         assert secret not in log
 
 
+def signals(pid: int, kind: str) -> set[int]:
+    """Those that a process has ``SigCgt`` (handlers for) or ``ShdPnd`` (still to notice)."""
+    found = Path(f"/proc/{pid}/status").read_text().partition(f"{kind}:")[2].split()[0]
+    return {number for number in range(1, 65) if int(found, 16) >> (number - 1) & 1}
+
+
+def workers(served: Served, eventually: Callable[..., None]) -> list[psutil.Process]:
+    """Both worker processes, once they are so far that they hear SIGTERM themselves."""
+    master = psutil.Process(served.process.pid)
+
+    def have_begun() -> bool:
+        found = master.children()
+        # Gunicorn's master handles SIGHUP, its workers do not.
+        return len(found) == 2 and all(
+            signal.SIGHUP not in signals(each.pid, "SigCgt") for each in found
+        )
+
+    eventually(have_begun, what="both workers have begun")
+    children: list[psutil.Process] = master.children()
+    return children
+
+
+def waiting_for_a_lock(engine: Engine) -> int:
+    with engine.connect() as connection:
+        query = "select count(*) from pg_locks where relation = 'files'::regclass and not granted"
+        return int(connection.execute(text(query)).scalar_one())
+
+
+def test_sigterm_ends_no_open_request_and_lets_no_new_one_in(
+    served: Served, engine: Engine, eventually: Callable[..., None]
+) -> None:
+    workers(served, eventually)
+    token = served.token()
+    query = json.dumps({"query": "a slow client", "mode": "text"}).encode()
+    head = (
+        f"POST /v1/search HTTP/1.1\r\nHost: docmill\r\nAuthorization: Bearer {token}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(query)}\r\n\r\n"
+    )
+    with (
+        ThreadPoolExecutor(4) as pool,
+        engine.connect() as lock,
+        socket.create_connection(served.address, timeout=20) as slow,
+    ):
+        # Given requests that wait for the database, and one whose body is still on its way
+        lock.execute(text("lock table files in access exclusive mode"))
+        asked = [pool.submit(served.call, "GET", "/v1/files", None, token) for _ in range(4)]
+        slow.sendall(head.encode() + query[:5])
+        try:
+            eventually(lambda: waiting_for_a_lock(engine) == 4, what="they are in hand")
+
+            # When the process is told to end
+            served.process.send_signal(signal.SIGTERM)
+
+            # Then it says so and takes nobody in, while it lives and works on
+            eventually(served.refuses, timeout=5, what="new connections are refused")
+            assert served.health("/readyz") == 503
+            assert served.health("/livez") == 200
+            assert not any(each.done() for each in asked)
+        finally:
+            lock.rollback()
+
+        # And every open request is answered in full
+        slow.sendall(query[5:])
+        answer = HTTPResponse(slow, method="POST")
+        answer.begin()
+        assert (answer.status, json.loads(answer.read())["results"]) == (200, [])
+        for each in asked:
+            files = each.result(timeout=20)
+            assert (files.status, files.json()["items"]) == (200, [])
+    assert served.process.wait(GRACE_SECONDS) == 0
+    assert "Traceback" not in served.log.read_text()
+
+
+def test_connections_that_wait_to_be_accepted_at_sigterm_are_served(
+    served: Served, eventually: Callable[..., None]
+) -> None:
+    # Given workers that are busy elsewhere while clients connect
+    busy = workers(served, eventually)
+    for each in busy:
+        each.suspend()
+    eventually(lambda: {each.status() for each in busy} == {psutil.STATUS_STOPPED})
+    with contextlib.ExitStack() as clients:
+        waiting = [
+            clients.enter_context(socket.create_connection(served.address, timeout=20))
+            for _ in range(4)
+        ]
+        for client in waiting:
+            client.sendall(b"GET /healthz HTTP/1.1\r\nHost: docmill\r\n\r\n")
+        # When the process is told to end before they come back
+        served.process.send_signal(signal.SIGTERM)
+        eventually(lambda: all(signal.SIGTERM in signals(each.pid, "ShdPnd") for each in busy))
+        for each in busy:
+            each.resume()
+        # Then these clients are answered, by a connection that ends with the answer
+        for client in waiting:
+            answer = HTTPResponse(client)
+            answer.begin()
+            assert (answer.status, answer.getheader("Connection")) == (200, "close")
+    assert served.process.wait(GRACE_SECONDS) == 0
+
+
 @pytest.mark.parametrize(
     ("command", "status", "change", "sentence"),
     [
-        (COMMAND, 2, {"DATABASE_URL": ""}, "DATABASE_URL is not set"),
+        (COMMAND, 2, {"API_DATABASE_URL": ""}, "API_DATABASE_URL is not set"),
         (COMMAND, 2, {"JWT_SECRET": "short-1"}, "JWT_SECRET is wrong: must have at least 32 bytes"),
         # Without docmill's configuration, gunicorn must not start one worker after another.
         ([*COMMAND[:3], "docmill_api.wsgi:app"], 3, {"JWT_SECRET": ""}, "JWT_SECRET is not set"),

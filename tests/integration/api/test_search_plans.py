@@ -14,6 +14,7 @@ from sqlalchemy import Connection, text
 from docmill_api.passages import Question, Scope, search, search_statement
 from docmill_shared import chunks
 from docmill_shared.chunks import ChunkSpool, Passage
+from docmill_shared.row_security import transaction_of
 from docmill_shared.schema import DIMENSIONS, Base
 from docmill_shared.states import Visibility
 from tests.integration.api.driver import Account, Api
@@ -31,28 +32,22 @@ def owners(api: Api, tmp_path_factory: pytest.TempPathFactory) -> list[Account]:
     table = Base.metadata.tables["chunks"]
     (index,) = (each for each in table.indexes if each.name == "chunks_public_embedding")
     directory = tmp_path_factory.mktemp("spool")
-    with api.resources.engine.begin() as connection:
+    with api.owner.begin() as connection:
         connection.execute(text("set local statement_timeout = '5min'"))
         index.drop(connection)
         for number, owner in enumerate(owners):
             public = number == OWNERS
-            file_id = UUID(api.file_with_chunks(owner, [], visibility="private"))
             visibility = Visibility.PUBLIC if public else Visibility.PRIVATE
+            file_id = UUID(api.file_with_chunks(owner, [], visibility=visibility))
             count = PUBLIC if public else EACH
             vectors = _near(_centres(), count, seed=number)
             with ChunkSpool(file_id, owner.id, visibility, Path(directory)) as spool:
                 spool.add([_passage(each) for each in range(count)], vectors)
                 chunks.replace(connection, spool, visibility)
         index.create(connection)
-    with api.resources.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as each:
+    with api.owner.connect().execution_options(isolation_level="AUTOCOMMIT") as each:
         each.execute(text("vacuum analyze chunks"))
     return owners
-
-
-@pytest.fixture
-def connection(api: Api) -> Iterator[Connection]:
-    with api.resources.engine.connect() as connection:
-        yield connection
 
 
 def _centres() -> NDArray[np.float64]:
@@ -111,8 +106,20 @@ def vector(seed: int) -> Any:
     return _near(_centres(), 1, seed=1_000 + seed)[0]
 
 
-def test_each_leg_has_its_index(owners: list[Account], connection: Connection) -> None:
-    owner = owners[0]
+@pytest.fixture
+def owner(owners: list[Account]) -> Account:
+    """One of the twenty."""
+    return owners[3]
+
+
+@pytest.fixture
+def connection(api: Api, owner: Account) -> Iterator[Connection]:
+    """As the api asks for this owner: under row-level security."""
+    with transaction_of(api.resources.engine, owner.id) as connection:
+        yield connection
+
+
+def test_each_leg_has_its_index(owner: Account, connection: Connection) -> None:
     used = indexes(connection, question(owner, vector(1), words=None, scope=Scope.MINE))
     assert "ix_chunks_owner_id" in used
     assert not used & {"seq", "chunks_public_embedding"}
@@ -125,30 +132,30 @@ def test_each_leg_has_its_index(owners: list[Account], connection: Connection) -
 
 
 def test_within_named_files_no_approximate_index_is_used(
-    owners: list[Account], connection: Connection
+    owner: Account, connection: Connection
 ) -> None:
-    used = indexes(connection, question(owners[0], vector(1), file_ids=[uuid4()]))
+    used = indexes(connection, question(owner, vector(1), file_ids=[uuid4()]))
     assert not used & {"seq", "chunks_public_embedding"}
 
 
 def test_own_passages_are_found_exactly_and_public_ones_nearly_so(
-    owners: list[Account], connection: Connection
+    api: Api, owner: Account, connection: Connection
 ) -> None:
     exact = (
         "select id from chunks where {} order by (embedding <=> cast(:vector as halfvec)) + 0, id"
         " limit 10"
     )
     for scope, condition, least in (
-        (Scope.MINE, f"owner_id = '{owners[3].id}'", 1.0),
+        (Scope.MINE, f"owner_id = '{owner.id}'", 1.0),
         (Scope.PUBLIC, "visibility = 'public'", 0.95),
     ):
         hits = 0
         for seed in range(20):
-            asked = question(owners[3], vector(seed), words=None, scope=scope)
+            asked = question(owner, vector(seed), words=None, scope=scope)
             # The same connection again and again, so that prepared statements are used as well.
             found = {row.id for row in search(connection, asked)}
             parameters = {"vector": search_statement(asked)[1]["vector"]}
-            hits += len(
-                found & set(connection.execute(text(exact.format(condition)), parameters).scalars())
-            )
+            with api.owner.connect() as unbound:
+                best = unbound.execute(text(exact.format(condition)), parameters).scalars().all()
+            hits += len(found & set(best))
         assert hits / 200 >= least, scope

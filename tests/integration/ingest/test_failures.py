@@ -3,6 +3,7 @@
 import json
 import threading
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -13,7 +14,7 @@ from docmill_ingest.outcomes import retry_delay
 from docmill_ingest.pipeline import ingest
 from docmill_ingest.resources import Resources
 from docmill_shared.files import reservations
-from docmill_shared.progress import channel
+from docmill_shared.progress import PATTERN, parse_message
 from docmill_shared.schema import File
 from tests.fakes.gemini_emulator import GeminiEmulator
 from tests.integration.ingest.conftest import Build
@@ -285,24 +286,62 @@ def test_a_cancelled_file_stops_and_leaves_no_chunk(
         assert reservations.retry(connection, file_id, owner.id) is None
 
 
+def test_how_an_attempt_ended_is_told_as_the_row_says_it(
+    gemini: Resources, emulator: GeminiEmulator, owner: Owner
+) -> None:
+    first, again = owner.upload(prose(3, seed=71)), owner.upload(prose(3, seed=71))
+    broken = owner.upload(b"%PDF-1.7 and nothing else", name="broken.pdf")
+    emulator.control(fail_next=1, fail_status=500)
+    ingest(first, gemini)
+    make_due(owner, first)
+    for file_id in (first, again, broken):
+        ingest(file_id, gemini)
+    log = gemini.progress
+    last_id = log.last_id(owner.id)
+    assert last_id is not None
+    kept: Any = log._client.xrange(f"docmill:events:{owner.id}", count=1)
+    beginning = kept[0][0].decode()
+    told = [(each.file_id, each.status) for each in log.since(owner.id, beginning) or []]
+    assert told == [
+        (first, "PROCESSING"),
+        (first, "QUEUED"),
+        (first, "PROCESSING"),
+        (first, "COMPLETED"),
+        (again, "PROCESSING"),
+        (again, "DUPLICATE"),
+        (broken, "PROCESSING"),
+        (broken, "FAILED"),
+    ]
+    (end,) = log.since(owner.id, last_id) or []
+    failure = json.loads(end.data)["failure"]
+    file = owner.file(broken)
+    assert file is not None
+    assert failure == {"reason": file.failure_reason, "detail": file.failure_detail}
+
+
 def test_progress_is_published_to_whoever_watches(
     gemini: Resources, emulator: GeminiEmulator, owner: Owner, service_environment: dict[str, str]
 ) -> None:
     client = redis.Redis.from_url(service_environment["REDIS_URL"])
     with client.pubsub(ignore_subscribe_messages=True) as watcher:  # type: ignore[no-untyped-call]
-        watcher.subscribe(channel(owner.id))
+        watcher.psubscribe(PATTERN)
         file_id = owner.upload(prose(1_500, seed=15))
         emulator.control(latency_ms=400)
         ingest(file_id, gemini)
-        events = []
+        entries = []
         for message in watcher.listen():
-            events.append(json.loads(message["data"]))
-            if events[-1]["status"] != "PROCESSING":
-                break
+            owner_id, entry = parse_message(message["channel"], message["data"])
+            if owner_id == owner.id:
+                entries.append(entry)
+                if entry.is_final:
+                    break
+    events = [json.loads(entry.data) for entry in entries]
+    # What was published is what the log keeps
+    assert gemini.progress.since(owner.id, entries[0].id) == entries
     file = owner.file(file_id)
     assert file is not None
     assert {event["file_id"] for event in events} == {str(file_id)}
     under_way = [event["chunks_done"] for event in events[:-1]]
     assert under_way == sorted(under_way)
-    assert 0 < under_way[-1] < file.chunk_count
+    assert any(0 < done < file.chunk_count for done in under_way)
     assert (events[-1]["status"], events[-1]["chunks_done"]) == ("COMPLETED", file.chunk_count)

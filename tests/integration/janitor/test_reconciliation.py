@@ -47,8 +47,12 @@ def later(resources: Resources) -> datetime:
 
 
 def put(resources: Resources, key: str) -> None:
-    url = resources.objects.presign_put(key, timedelta(minutes=5))
-    with urllib.request.urlopen(urllib.request.Request(url, data=b"x", method="PUT")):
+    headers = {"Content-Type": "text/plain"}
+    url = resources.objects.presign_put(
+        key, timedelta(minutes=5), media_type=headers["Content-Type"], size_bytes=1
+    )
+    request = urllib.request.Request(url, data=b"x", headers=headers, method="PUT")
+    with urllib.request.urlopen(request):
         pass
 
 

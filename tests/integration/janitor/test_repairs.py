@@ -2,11 +2,13 @@
 
 import threading
 from datetime import timedelta
+from typing import cast
 from uuid import UUID, uuid4
 
 import pytest
 from dramatiq import Message
 from sqlalchemy import update
+from structlog.contextvars import bound_contextvars
 
 from docmill_janitor.jobs import dispatch_due, recover_expired_leases
 from docmill_janitor.resources import Resources
@@ -43,6 +45,28 @@ def test_what_is_due_is_sent_once(resources: Resources, owner: Owner) -> None:
     assert dispatch_due.run(resources, now=now, limit=100).counts["sent"] == 1
     assert dispatch_due.run(resources, now=now, limit=100).counts["sent"] == 0
     assert sent_file_ids(resources) == [str(file_id)]
+
+
+def test_a_message_belongs_to_the_request_that_queued_its_file(
+    resources: Resources, owner: Owner
+) -> None:
+    # Given a file that a request queued, and one of which that is not known
+    known, unknown = queued(owner), queued(owner)
+    with resources.engine.begin() as connection:
+        connection.execute(
+            update(File).where(File.id == known).values(request_id="of-the-confirmation")
+        )
+    # When they are sent by a run that somebody asked for in a request of its own
+    with bound_contextvars(request_id="of-an-operator"):
+        dispatch_due.run(resources, now=resources.now(), limit=100)
+    # Then each message names the request of its file, or none
+    client = resources.broker.client
+    encoded = cast("list[bytes]", client.hvals(f"dramatiq:{INGEST_QUEUE}.msgs"))
+    sent = [Message.decode(each) for each in encoded]
+    assert {each.kwargs["file_id"]: each.options.get("request_id") for each in sent} == {
+        str(known): "of-the-confirmation",
+        str(unknown): None,
+    }
 
 
 def test_what_is_not_due_waits(resources: Resources, owner: Owner) -> None:
@@ -135,7 +159,7 @@ def test_more_owners_than_one_statement_looks_at(resources: Resources) -> None:
             with resources.engine.begin() as connection:
                 taken = dispatch.take_due(connection, bulk=False, now=now, limit=10)
             assert taken, "every owner's turn comes"
-            sent |= {str(each) for each in taken}
+            sent |= {str(each.file_id) for each in taken}
     assert sent == files
 
 
@@ -205,6 +229,13 @@ def test_a_file_that_kills_its_worker_three_times_has_failed(
     file = owner.file(file_id)
     assert file is not None
     assert (file.status, file.failure_reason) == ("FAILED", "crashed_worker")
+    # And whoever watches it was told, twice of the queue and then of the end
+    log = resources.progress
+    last_id = log.last_id(owner.id)
+    assert last_id is not None
+    (told,) = log.since(owner.id, last_id) or []
+    assert (told.file_id, told.status) == (file_id, "FAILED")
+    assert '"crashed_worker"' in told.data
     assert "3 times" in file.failure_detail
 
 

@@ -151,7 +151,7 @@ def test_expired_tokens_go_and_others_stay(resources: Resources, owner: Owner) -
             )
     job = next(j for j in schedule(resources.settings) if j.name == "clean_expired_tokens")
     swept = job.run(resources, now=now, limit=100, dry_run=False)
-    assert swept.counts == {"revoked_tokens": 1, "refresh_tokens": 1}
+    assert swept.counts == {"revoked_tokens": 1, "refresh_tokens": 1, "api_keys": 0}
     with resources.engine.connect() as connection:
         left = connection.execute(select(RevokedToken.expires_at)).scalars()
         assert min(left) == now, "what expires in this very second is spared"

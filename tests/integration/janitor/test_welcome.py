@@ -131,7 +131,7 @@ def test_a_worker_that_is_killed_before_it_sent_is_made_up_for_once(
 @pytest.fixture
 def api(resources: Resources, service_environment: dict[str, str]) -> Iterator[Api]:
     api = ApiResources.from_settings(settings_from(service_environment))
-    yield Api(api)
+    yield Api(api, resources.engine)
     api.close()
 
 

@@ -23,6 +23,8 @@ from docmill_dev.servers.account import Account, choose_account, installation
 from docmill_dev.servers.server import Server
 
 _SUPERUSER = "postgres"
+#: The api's login, bound by row-level security; its rights come with the migrations.
+_API_ROLE = "docmill_api"
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",  # TCP only: a socket's path may have 107 bytes, ours is longer
@@ -40,7 +42,7 @@ _SETTINGS = {
 
 
 class PostgresServer(Server):
-    """A cluster with the role ``docmill``, which owns the database ``docmill``.
+    """A cluster with the role ``docmill``, which owns the database ``docmill``, and the api's role.
 
     pgvector is installed there and in ``template1``, so every new database has it. The superuser
     is for this class alone.
@@ -57,11 +59,13 @@ class PostgresServer(Server):
         *,
         superuser_password: str,
         password: str,
+        api_password: str,
         settings: Mapping[str, str],
     ) -> None:
         super().__init__(directory, port)
         self._superuser_password = superuser_password
         self._password = password
+        self._api_password = api_password
         self._settings = dict(settings)
         self._account = Account()
         self._programs = Path()
@@ -74,6 +78,11 @@ class PostgresServer(Server):
     def url(self, database: str = "docmill") -> str:
         """As ``DATABASE_URL``: the application's role, SQLAlchemy's form."""
         return f"postgresql+psycopg://docmill:{self._password}@127.0.0.1:{self.port}/{database}"
+
+    def api_url(self, database: str = "docmill") -> str:
+        """As ``API_DATABASE_URL``: the role that row-level security binds."""
+        login = f"{_API_ROLE}:{self._api_password}"
+        return f"postgresql+psycopg://{login}@127.0.0.1:{self.port}/{database}"
 
     def start(self, timeout: float = 60.0) -> None:
         """As for every server; on return, the role, the database and pgvector are there."""
@@ -216,19 +225,29 @@ class PostgresServer(Server):
     def _create_missing(self) -> None:
         """The database comes last, so its presence says that everything before it is there."""
         with self.connect() as connection:
+            # Before the rest: clusters of earlier releases have all of that, and not this one.
+            self._create_role(connection, _API_ROLE, self._api_password)
             if connection.execute("SELECT 1 FROM pg_database WHERE datname = 'docmill'").fetchone():
                 return
-            # The verifier instead of the password: a statement may end up in the log.
-            verifier = connection.pgconn.encrypt_password(
-                self._password.encode(), b"docmill", b"scram-sha-256"
-            ).decode()
-            if not connection.execute(
-                "SELECT 1 FROM pg_roles WHERE rolname = 'docmill'"
-            ).fetchone():
-                connection.execute("CREATE ROLE docmill LOGIN")
-            connection.execute(
-                sql.SQL("ALTER ROLE docmill PASSWORD {}").format(sql.Literal(verifier))
-            )
+            self._create_role(connection, "docmill", self._password)
             with self.connect("template1") as template:
                 template.execute("CREATE EXTENSION IF NOT EXISTS vector")
             connection.execute("CREATE DATABASE docmill OWNER docmill")
+
+    @staticmethod
+    def _create_role(
+        connection: psycopg.Connection[tuple[Any, ...]], role: str, password: str
+    ) -> None:
+        """Unless it is there; with this password in either case."""
+        exists = "SELECT 1 FROM pg_roles WHERE rolname = %s"
+        if not connection.execute(exists, (role,)).fetchone():
+            connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
+        # The verifier instead of the password: a statement may end up in the log.
+        verifier = connection.pgconn.encrypt_password(
+            password.encode(), role.encode(), b"scram-sha-256"
+        ).decode()
+        connection.execute(
+            sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(
+                sql.Identifier(role), sql.Literal(verifier)
+            )
+        )

@@ -54,11 +54,8 @@ class S3Server(Server):
 
     def command(self) -> list[str]:
         return [
-            *(sys.executable, "-m", "nanio", "serve"),
-            *("--data-dir", str(self.home)),
-            *("--host", "127.0.0.1", "--port", str(self.port)),
-            *("--region", self.region),
-            "--no-access-log",  # it would hold the signatures of presigned URLs
+            *(sys.executable, "-m", "docmill_dev.nanio_server"),
+            *(str(self.home), str(self.port), self.region),
         ]
 
     def variables(self) -> Mapping[str, str]:

@@ -2,21 +2,33 @@
 
 from docmill_api.routes import (
     accounts,
+    api_keys,
+    audit,
     dead_letters,
+    events,
     files,
     health,
     jobs,
     queues,
     search,
     sessions,
+    uploads,
+    usage,
+    webhooks,
 )
 
 BLUEPRINTS = (
     health.blueprint,
     sessions.blueprint,
     accounts.blueprint,
+    api_keys.blueprint,
+    audit.blueprint,
+    uploads.blueprint,
     files.blueprint,
+    events.blueprint,
+    usage.blueprint,
     search.blueprint,
+    webhooks.blueprint,
     queues.blueprint,
     jobs.blueprint,
     dead_letters.blueprint,

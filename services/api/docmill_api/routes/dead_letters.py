@@ -4,11 +4,11 @@ from datetime import datetime
 from typing import Any
 
 from flask import Response
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from docmill_api import cursors
 from docmill_api.answers import answer, nothing, problems
-from docmill_api.client_input import Requested, Text
+from docmill_api.client_input import Moment, Requested, Text
 from docmill_api.current import caller, resources
 from docmill_api.problems import Problem
 from docmill_api.routes.blueprints import operators
@@ -92,7 +92,7 @@ class RetryMany(Requested):
     """Which dead letters to send again."""
 
     queue: Text = Field(min_length=1, max_length=200)
-    died_before: AwareDatetime | None = Field(
+    died_before: Moment | None = Field(
         None, description="Only those that died before; now when absent."
     )
 

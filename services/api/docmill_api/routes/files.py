@@ -1,4 +1,4 @@
-"""Files: reserve, confirm, read, list, retry, cancel, delete."""
+"""Files that are there: read, list, download, change, retry, cancel, delete."""
 
 from datetime import datetime
 from typing import Literal
@@ -7,53 +7,21 @@ from uuid import UUID
 from flask import Response
 from pydantic import BaseModel, Field
 
-from docmill_api import cursors, deletions, passages, uploads
+from docmill_api import changes, cursors, deletions, downloads, passages, uploads
 from docmill_api.answers import answer, nothing, problems
-from docmill_api.client_input import Requested, Text
-from docmill_api.current import caller, resources
+from docmill_api.client_input import Moment, Requested, Text
+from docmill_api.current import caller, origin, resources
 from docmill_api.file_view import FileView
-from docmill_api.problems import Problem
 from docmill_api.routes.blueprints import protected
-from docmill_shared.database import autocommit
-from docmill_shared.files import reservations
+from docmill_shared.files import listing, reservations
+from docmill_shared.files.listing import Filters
+from docmill_shared.row_security import statements_of
 from docmill_shared.states import FileStatus, Visibility
 
-blueprint = protected("files", "/v1/files", "Uploads and what became of them.")
+blueprint = protected("files", "/v1/files", "Uploads and what became of them.", scope="files")
 
-_NOT_YOURS = problems(_404="`file_not_found`: you have no such file.")
+NOT_YOURS = problems(_404="`file_not_found`: you have no such file.")
 _PAGE_IS_WRONG = problems(_422="A parameter is wrong.")
-
-
-class NewFile(Requested):
-    """A file to be uploaded."""
-
-    name: Text = Field(min_length=1, max_length=1024, examples=["report.pdf"])
-    media_type: Text | None = Field(
-        None, max_length=255, description="Guessed from the name when absent."
-    )
-    size_bytes: int = Field(ge=0, strict=True, description="Exactly as long as the upload will be.")
-    visibility: Visibility = Field(
-        Visibility.PRIVATE, description="`public`: found by everyone; contributors and admins only."
-    )
-    bulk: bool = Field(
-        False, description="One of many that nobody waits for: ingested after other files."
-    )
-
-
-class Upload(BaseModel):
-    """The request that uploads the bytes, made by the client to the object store."""
-
-    method: Literal["PUT"] = "PUT"
-    url: str
-    headers: dict[str, str] = Field(description="To be sent with it.")
-    expires_at: datetime
-
-
-class Reserved(BaseModel):
-    """A PENDING file and where its bytes go."""
-
-    file: FileView
-    upload: Upload
 
 
 class FileId(BaseModel):
@@ -67,7 +35,27 @@ class FilesQuery(Requested):
 
     limit: int = Field(50, ge=1, le=200)
     cursor: str | None = Field(None, max_length=512, description="`next_cursor` of the page before")
-    status: FileStatus | None = Field(None, description="Only files with this status.")
+    status: list[FileStatus] = Field(
+        [], max_length=len(FileStatus), description="Only files with one of these; may be repeated."
+    )
+    visibility: Visibility | None = None
+    name: Text | None = Field(
+        None, min_length=1, max_length=255, description="A part of the name, in whatever case."
+    )
+    media_type: Text | None = Field(None, max_length=255)
+    created_after: Moment | None = Field(None, description="Then or later.")
+    created_before: Moment | None = Field(None, description="Earlier than then.")
+
+    def filters(self) -> Filters:
+        """What is asked of a file."""
+        return Filters(
+            statuses=self.status,
+            visibility=self.visibility,
+            name=self.name,
+            media_type=self.media_type,
+            created_after=self.created_after,
+            created_before=self.created_before,
+        )
 
 
 class FileList(BaseModel):
@@ -75,6 +63,23 @@ class FileList(BaseModel):
 
     items: list[FileView]
     next_cursor: str | None = Field(description="Null on the last page.")
+
+
+class FileChange(Requested):
+    """What is to be different; what is absent or null stays as it is."""
+
+    name: Text | None = Field(None, min_length=1, max_length=1024)
+    visibility: Visibility | None = Field(
+        None, description="`public`: found by everyone; contributors and admins only."
+    )
+
+
+class DownloadView(BaseModel):
+    """The request that downloads the bytes from the object store."""
+
+    method: Literal["GET"] = "GET"
+    url: str
+    expires_at: datetime
 
 
 class ChunksQuery(Requested):
@@ -105,65 +110,10 @@ class ChunkList(BaseModel):
     next_cursor: str | None = Field(description="Null on the last page.")
 
 
-@blueprint.post(
-    "",
-    responses={
-        201: Reserved,
-        **problems(
-            _400="Malformed JSON.",
-            _403="`publishing_not_allowed`",
-            _413="`too_large`",
-            _415="Not JSON.",
-            _422="`unsupported_type`, `empty_file`, or a field is wrong.",
-        ),
-    },
-)
-def reserve(body: NewFile) -> Response:
-    """Reserve a place for a file, and get the URL to which its bytes are to be uploaded."""
-    if body.visibility == Visibility.PUBLIC and not caller().may_publish:
-        raise Problem(403, "publishing_not_allowed", "Only contributors and admins may publish.")
-    reserved = uploads.reserve(
-        resources(),
-        caller().id,
-        name=body.name,
-        media_type=body.media_type,
-        size_bytes=body.size_bytes,
-        visibility=body.visibility,
-        bulk=body.bulk,
-    )
-    file = FileView.of(reserved.file)
-    upload = Upload(
-        url=reserved.url,
-        headers={"Content-Type": file.media_type},
-        expires_at=reserved.expires_at,
-    )
-    return answer(
-        Reserved(file=file, upload=upload), 201, headers={"Location": f"/v1/files/{file.id}"}
-    )
-
-
-@blueprint.post(
-    "/<uuid:file_id>/confirm",
-    responses={
-        200: FileView,
-        202: FileView,
-        **_NOT_YOURS,
-        **problems(_409="`not_uploaded` or `size_mismatch`; upload (again), then confirm again."),
-    },
-)
-def confirm(path: FileId) -> Response:
-    """Say that the bytes are uploaded: the file is queued for ingestion.
-
-    202 when this call queued it; 200, with the present state, when it was confirmed before.
-    """
-    file, queued = uploads.confirm(resources(), caller().id, path.file_id)
-    return answer(FileView.of(file), 202 if queued else 200)
-
-
-@blueprint.get("/<uuid:file_id>", responses={200: FileView, **_NOT_YOURS})
+@blueprint.get("/<uuid:file_id>", responses={200: FileView, **NOT_YOURS})
 def get(path: FileId) -> Response:
     """One file."""
-    with autocommit(resources().engine) as connection:
+    with statements_of(resources().engine, caller().id) as connection:
         file = reservations.find(connection, path.file_id, caller().id)
     if file is None:
         raise uploads.not_found()
@@ -172,11 +122,11 @@ def get(path: FileId) -> Response:
 
 @blueprint.get("", responses={200: FileList, **_PAGE_IS_WRONG})
 def list_files(query: FilesQuery) -> Response:
-    """The caller's files, newest first."""
+    """The caller's files, newest first; with filters, those that match all of them."""
     after = None if query.cursor is None else cursors.decode_place(query.cursor)
-    with autocommit(resources().engine) as connection:
-        rows = reservations.newest(
-            connection, caller().id, limit=query.limit + 1, after=after, status=query.status
+    with statements_of(resources().engine, caller().id) as connection:
+        rows = listing.newest(
+            connection, caller().id, query.filters(), limit=query.limit + 1, after=after
         )
     page = rows[: query.limit]
     more = len(rows) > len(page)
@@ -188,11 +138,55 @@ def list_files(query: FilesQuery) -> Response:
     )
 
 
-@blueprint.get("/<uuid:file_id>/chunks", responses={200: ChunkList, **_NOT_YOURS, **_PAGE_IS_WRONG})
+@blueprint.patch(
+    "/<uuid:file_id>",
+    responses={
+        200: FileView,
+        **NOT_YOURS,
+        **problems(
+            _400="Malformed JSON.",
+            _403="`publishing_not_allowed`, or `insufficient_scope` of an API key.",
+            _415="Not JSON.",
+            _422="A field is wrong, or none is given.",
+        ),
+    },
+)
+def change(path: FileId, body: FileChange) -> Response:
+    """Rename a file, or change who finds it; searches see the change at once.
+
+    Its passages stay as they are: a new name is shown, but was not embedded with them.
+    """
+    file = changes.change(
+        resources(),
+        caller().id,
+        path.file_id,
+        name=body.name,
+        visibility=body.visibility,
+        may_publish=caller().may_publish,
+        origin=origin(),
+    )
+    return answer(FileView.of(file))
+
+
+@blueprint.get(
+    "/<uuid:file_id>/download",
+    responses={200: DownloadView, **NOT_YOURS, **problems(_409="`no_object`")},
+)
+def download(path: FileId) -> Response:
+    """A URL from which the file is downloaded under its name, good for an hour."""
+    with statements_of(resources().engine, caller().id) as connection:
+        file = reservations.find(connection, path.file_id, caller().id)
+    if file is None:
+        raise uploads.not_found()
+    link = downloads.link(resources(), file)
+    return answer(DownloadView(url=link.url, expires_at=link.expires_at))
+
+
+@blueprint.get("/<uuid:file_id>/chunks", responses={200: ChunkList, **NOT_YOURS, **_PAGE_IS_WRONG})
 def list_chunks(path: FileId, query: ChunksQuery) -> Response:
     """A file's passages in order."""
     after = None if query.cursor is None else cursors.decode_ordinal(query.cursor)
-    with autocommit(resources().engine) as connection:
+    with statements_of(resources().engine, caller().id) as connection:
         rows = passages.of_file(
             connection, path.file_id, caller().id, limit=query.limit + 1, after=after
         )
@@ -211,7 +205,7 @@ def list_chunks(path: FileId, query: ChunksQuery) -> Response:
 
 @blueprint.post(
     "/<uuid:file_id>/retry",
-    responses={202: FileView, **_NOT_YOURS, **problems(_409="`not_failed`")},
+    responses={202: FileView, **NOT_YOURS, **problems(_409="`not_failed`")},
 )
 def retry(path: FileId) -> Response:
     """Queue a FAILED file again, with all its attempts before it."""
@@ -220,14 +214,14 @@ def retry(path: FileId) -> Response:
 
 @blueprint.post(
     "/<uuid:file_id>/cancel",
-    responses={200: FileView, **_NOT_YOURS, **problems(_409="`not_cancellable`")},
+    responses={200: FileView, **NOT_YOURS, **problems(_409="`not_cancellable`")},
 )
 def cancel(path: FileId) -> Response:
     """Stop a QUEUED or PROCESSING file: it is FAILED (`cancelled`), and its object is deleted."""
     return answer(FileView.of(deletions.cancel(resources(), caller().id, path.file_id)))
 
 
-@blueprint.delete("/<uuid:file_id>", responses={202: None, 204: None, **_NOT_YOURS})
+@blueprint.delete("/<uuid:file_id>", responses={202: None, 204: None, **NOT_YOURS})
 def delete(path: FileId) -> Response:
     """Delete a file: no longer found from now on.
 

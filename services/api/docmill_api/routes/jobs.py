@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row
 
 from docmill_api import cursors, run_requests
 from docmill_api.answers import answer, nothing, problems
-from docmill_api.client_input import Requested, Text
+from docmill_api.client_input import Flag, Requested, Text
 from docmill_api.current import caller, resources
 from docmill_api.problems import Problem
 from docmill_api.routes.blueprints import operators
@@ -90,9 +90,7 @@ class JobName(BaseModel):
 class NewRun(Requested):
     """A run that is wished for."""
 
-    dry_run: bool = Field(
-        False, strict=True, description="Change nothing; say what there is to do."
-    )
+    dry_run: Flag = Field(False, description="Change nothing; say what there is to do.")
 
 
 class RunId(BaseModel):

@@ -9,13 +9,13 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from docmill_api import search as searching
 from docmill_api.answers import answer, problems
-from docmill_api.client_input import STORABLE, Requested
+from docmill_api.client_input import STORABLE, WHOLE, Requested
 from docmill_api.current import caller, resources
 from docmill_api.passages import Scope
 from docmill_api.routes.blueprints import protected
 from docmill_api.search import Mode
 
-blueprint = protected("search", "/v1/search", "Passages that answer a query.")
+blueprint = protected("search", "/v1/search", "Passages that answer a query.", scope="search")
 
 
 Query = Annotated[
@@ -39,7 +39,7 @@ class SearchRequest(Requested):
     file_ids: list[UUID] | None = Field(
         None, min_length=1, max_length=100, description="Only in these files."
     )
-    limit: int = Field(5, ge=1, le=50, strict=True)
+    limit: Annotated[int, Field(ge=1, le=50), WHOLE] = 5
 
 
 class FoundFile(BaseModel):

@@ -1,6 +1,5 @@
 """Register, log in, refresh: what one does before one has an access token."""
 
-import re
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -9,27 +8,29 @@ from flask import Response
 from pydantic import AfterValidator, BaseModel, Field, SecretStr, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from docmill_api import passwords, sessions
+from docmill_api import email_addresses, passwords, sessions
 from docmill_api.answers import answer, problems
 from docmill_api.client_input import Requested, Secret, Text
-from docmill_api.current import resources
+from docmill_api.current import origin, resources
 from docmill_api.routes.blueprints import public
 
 blueprint = public("auth", "/v1/auth", "Accounts and tokens.")
 
-#: Something, an at sign, something, without spaces or control characters. Whether it exists, only
-#: a letter to it would tell.
-_EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+")
-
 
 def _normalised(email: str) -> str:
-    lowered = email.strip().lower()
-    if not _EMAIL.fullmatch(lowered):
-        raise PydanticCustomError("email", "must be an e-mail address")
-    return lowered
+    try:
+        return email_addresses.normalised(email)
+    except ValueError:
+        raise PydanticCustomError("email", "must be an e-mail address") from None
 
 
-Email = Annotated[Text, Field(max_length=254), AfterValidator(_normalised)]
+Email = Annotated[
+    Text,
+    Field(max_length=email_addresses.LONGEST),
+    AfterValidator(_normalised),
+    # Of the form, what a client can check as well.
+    Field(json_schema_extra={"pattern": r"^\s*[^@\s]+@[^@\s]+\s*$"}),
+]
 
 
 def _long_enough(password: SecretStr) -> SecretStr:
@@ -94,6 +95,15 @@ class TokenPair(BaseModel):
     expires_in: int = Field(description="Seconds that the access token is valid.")
     refresh_token: str
 
+    @classmethod
+    def of(cls, tokens: sessions.Tokens) -> "TokenPair":
+        """As they were handed out."""
+        return cls(
+            access_token=tokens.access.encoded,
+            expires_in=tokens.expires_in,
+            refresh_token=tokens.refresh,
+        )
+
 
 @blueprint.post(
     "/register",
@@ -110,7 +120,7 @@ class TokenPair(BaseModel):
 )
 def register(body: NewAccount) -> Response:
     """Create an account."""
-    row = sessions.register(resources(), body.email, body.password.get_secret_value())
+    row = sessions.register(resources(), origin(), body.email, body.password.get_secret_value())
     return answer(Account.model_validate(row, from_attributes=True), 201)
 
 
@@ -129,7 +139,8 @@ def register(body: NewAccount) -> Response:
 )
 def log_in(body: Credentials) -> Response:
     """Start a session."""
-    return _pair(sessions.log_in(resources(), body.email, body.password.get_secret_value()))
+    password = body.password.get_secret_value()
+    return answer(TokenPair.of(sessions.log_in(resources(), origin(), body.email, password)))
 
 
 @blueprint.post(
@@ -150,14 +161,5 @@ def refresh(body: RefreshRequest) -> Response:
 
     Each refresh token works once. One that comes again was copied: it ends the whole session.
     """
-    return _pair(sessions.refresh(resources(), body.refresh_token.get_secret_value()))
-
-
-def _pair(tokens: sessions.Tokens) -> Response:
-    return answer(
-        TokenPair(
-            access_token=tokens.access.encoded,
-            expires_in=tokens.expires_in,
-            refresh_token=tokens.refresh,
-        )
-    )
+    token = body.refresh_token.get_secret_value()
+    return answer(TokenPair.of(sessions.refresh(resources(), origin(), token)))

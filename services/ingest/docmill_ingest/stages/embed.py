@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from docmill_ingest import metrics
 from docmill_ingest.embedded_text import prefix
 from docmill_ingest.in_flight import in_flight
+from docmill_ingest.outcomes import DailyTokensUsed
 from docmill_ingest.provider_calls import call_provider
 from docmill_ingest.resources import Resources
 from docmill_ingest.work import Work
@@ -37,10 +38,19 @@ class _Batch:
 def run(work: Work, resources: Resources) -> None:
     """Set ``work.embedded``; batches are embedded as they are pulled.
 
+    A file that has begun is finished, also where that is more than its owner has left for today:
+    otherwise one that needs more than a day's tokens would never come to its end.
+
+    Raises:
+        DailyTokensUsed: now; the owner has none left at all.
+
     What is pulled may raise:
         RateLimited, ProviderUnavailable: try later; what is embedded already is kept.
         PermanentError: the provider refuses a passage; the sentence names it.
     """
+    limit = resources.settings.owner_tokens_per_day
+    if limit is not None and work.claim.tokens_today >= limit:
+        raise DailyTokensUsed
     batches = in_flight(
         resources.executor,
         partial(_embed, work, resources),
@@ -124,14 +134,15 @@ def _remember(resources: Resources, digests: Sequence[bytes], vectors: Vectors) 
 def _embed_texts(
     work: Work, resources: Resources, passages: Sequence[Passage], texts: Sequence[str]
 ) -> Vectors:
+    tokens = sum(passage.token_count for passage in passages)
     try:
-        return call_provider(
+        vectors = call_provider(
             work,
             resources,
             partial(resources.embedder.embed_documents, texts),
             operation="embed_documents",
             texts=len(texts),
-            tokens=sum(passage.token_count for passage in passages),
+            tokens=tokens,
         )
     except TextRejected as error:
         if error.index is None and len(texts) > 1:
@@ -149,3 +160,5 @@ def _embed_texts(
             FailureReason.EMBEDDING_REJECTED,
             f"The embedding model refuses passage {passage.ordinal + 1}{page}: {error}",
         ) from error
+    work.uncounted_tokens.append(tokens)
+    return vectors

@@ -15,7 +15,7 @@ def run(work: Work, resources: Resources) -> None:
     Raises:
         ObjectMissing: nothing was uploaded.
         StorageUnavailable: the store is away.
-        PermanentError: the object is not of the size that was reserved.
+        PermanentError: the object has not the size or the content that was reserved.
     """
     work.path = work.directory / "upload"
     expected = work.claim.size_bytes
@@ -39,3 +39,10 @@ def run(work: Work, resources: Resources) -> None:
             "the file again.",
         )
     work.sha256 = digest.digest()
+    declared = work.claim.declared_sha256
+    if declared is not None and work.sha256 != declared:
+        raise PermanentError(
+            FailureReason.CHECKSUM_MISMATCH,
+            f"The upload's SHA-256 is {work.sha256.hex()}, and {declared.hex()} was declared. "
+            "Reserve and upload the file again.",
+        )

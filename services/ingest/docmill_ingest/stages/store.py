@@ -26,6 +26,9 @@ def run(work: Work, resources: Resources) -> None:
             work.progress.stage = "embed"
             work.progress.chunks_done = spool.count
             work.progress.report(resources)
+            work.count_tokens(resources)
+        # Before the transaction: in it, everybody who reserves files of this owner would wait.
+        work.count_tokens(resources, at_once=True)
         work.lease.check()
         try:
             with resources.engine.begin() as connection:

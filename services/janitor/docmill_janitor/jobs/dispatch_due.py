@@ -2,14 +2,15 @@
 
 import time
 from datetime import datetime, timedelta
-from uuid import UUID
 
 from sqlalchemy import Connection
+from structlog.contextvars import bound_contextvars
 
 from docmill_janitor.resources import Resources
 from docmill_janitor.swept import Swept
 from docmill_shared.broker import depth, send
 from docmill_shared.files import dispatch
+from docmill_shared.files.dispatch import Due
 from docmill_shared.messages import BULK_QUEUE, INGEST_QUEUE, IngestBulkFile, IngestFile
 
 #: A message that nobody picked up for this long is lost if its queue is empty...
@@ -58,12 +59,15 @@ def _fill(
     for kind in (IngestFile, IngestBulkFile):
         room = resources.settings.ingest_queue_cap - depth(resources.broker, kind.queue)
         room = min(room, limit - sent)
-        due: list[UUID] = []
+        due: list[Due] = []
         if room > 0:
             bulk = kind is IngestBulkFile
             due = dispatch.take_due(connection, bulk=bulk, now=now, limit=room)
-            for file_id in () if dry_run else due:
-                send(resources.broker, kind(file_id=str(file_id)))
+            for file in () if dry_run else due:
+                # The message belongs to the request that queued the file, and not to one that an
+                # operator ran this job by.
+                with bound_contextvars(request_id=file.request_id):
+                    send(resources.broker, kind(file_id=str(file.file_id)))
         sent += len(due)
         more = more or len(due) >= room
     return sent, more

@@ -15,6 +15,8 @@ def run(resources: Resources, *, now: datetime, limit: int, dry_run: bool = Fals
         )
         if not dry_run:
             connection.commit()
+            for owner_id, file in recovered.told:
+                resources.progress.tell(owner_id, file)
     return Swept(
         {"requeued": recovered.requeued, "failed": recovered.failed},
         more=recovered.requeued + recovered.failed >= limit,

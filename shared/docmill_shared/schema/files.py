@@ -1,10 +1,6 @@
-"""The tables. Alembic's migrations build the same ones; ``tests/migration`` proves it.
+"""Files, their passages, what their owners hold, and embeddings that were paid for."""
 
-Each table has one owning module that holds its SQL: ``files``, ``chunks``, ``embedding_cache``
-``accounts``, ``job_runs`` and ``job_schedule`` in this package, the janitor's ``schedule``.
-"""
-
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -14,10 +10,8 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Computed,
-    DateTime,
     ForeignKey,
     Index,
-    LargeBinary,
     SmallInteger,
     Text,
     UniqueConstraint,
@@ -26,66 +20,14 @@ from sqlalchemy import (
 )
 from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
+
+from docmill_shared.schema.base import Base
 
 DIMENSIONS = 768
 
 #: Full-text configuration of ``chunks.tsv`` and of the queries against it.
 TEXT_SEARCH_CONFIG = "english"
-
-
-class Base(DeclarativeBase):
-    """The declarative base; every time is timezone-aware, every string is unbounded text."""
-
-    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it as a plain class attribute
-        datetime: DateTime(timezone=True),
-        str: Text,
-        bytes: LargeBinary,
-    }
-
-
-class User(Base):
-    """An account. ``email`` is stored in lower case."""
-
-    __tablename__ = "users"
-
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    email: Mapped[str] = mapped_column(unique=True)
-    password_hash: Mapped[str]
-    role: Mapped[str] = mapped_column(server_default="user")
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    #: Since when somebody sends the welcome mail, and when it was sent.
-    welcome_claimed_at: Mapped[datetime | None]
-    welcomed_at: Mapped[datetime | None]
-
-    __table_args__ = (
-        Index("users_unwelcomed", "created_at", postgresql_where=sql("welcomed_at is null")),
-        CheckConstraint("role in ('user', 'contributor', 'admin')", name="users_role_known"),
-    )
-
-
-class RefreshToken(Base):
-    """A refresh token, by its SHA-256; rotation keeps the family."""
-
-    __tablename__ = "refresh_tokens"
-
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
-    family_id: Mapped[UUID] = mapped_column(index=True)
-    token_sha256: Mapped[bytes] = mapped_column(unique=True)
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    expires_at: Mapped[datetime] = mapped_column(index=True)
-    used_at: Mapped[datetime | None]
-    revoked_at: Mapped[datetime | None]
-
-
-class RevokedToken(Base):
-    """An access token that was revoked before its expiry."""
-
-    __tablename__ = "revoked_tokens"
-
-    jti: Mapped[UUID] = mapped_column(primary_key=True)
-    expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class File(Base):
@@ -105,6 +47,13 @@ class File(Base):
     #: Set when a reconciliation found that the object which should be there is not.
     object_missing_at: Mapped[datetime | None]
     sha256: Mapped[bytes | None]
+    #: What the client said it would be; the worker compares.
+    declared_sha256: Mapped[bytes | None]
+    #: The client's ``Idempotency-Key`` and a digest of what it asked for with it.
+    idempotency_key: Mapped[str | None]
+    idempotency_sha256: Mapped[bytes | None]
+    #: Of the request that queued it, so that what the dispatcher sends later still names it.
+    request_id: Mapped[str | None]
 
     status: Mapped[str] = mapped_column(server_default="PENDING")
     duplicate_of: Mapped[UUID | None] = mapped_column(
@@ -158,6 +107,13 @@ class File(Base):
             "sha256",
             unique=True,
             postgresql_where=sql("status = 'COMPLETED'"),
+        ),
+        Index(
+            "files_idempotency",
+            "owner_id",
+            "idempotency_key",
+            unique=True,
+            postgresql_where=sql("idempotency_key is not null"),
         ),
         Index("files_owner_newest", "owner_id", sql("created_at desc"), sql("id desc")),
         Index(
@@ -228,6 +184,21 @@ class Chunk(Base):
     )
 
 
+class OwnerUsage(Base):
+    """What an owner holds; a trigger on ``files`` counts. ``tokens`` are those of ``tokens_on``."""
+
+    __tablename__ = "owner_usage"
+
+    owner_id: Mapped[UUID] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
+    )
+    files: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    bytes: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    tokens: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    #: The day in UTC on which the tokens were embedded.
+    tokens_on: Mapped[date | None]
+
+
 class CachedEmbedding(Base):
     """A paid embedding, by the exact text that was sent: cache and checkpoint in one."""
 
@@ -239,56 +210,3 @@ class CachedEmbedding(Base):
     text_sha256: Mapped[bytes] = mapped_column(primary_key=True)
     embedding: Mapped[Any] = mapped_column(HALFVEC(DIMENSIONS))
     last_used_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
-
-
-class ScheduleSlot(Base):
-    """The latest slot of a recurring job that was claimed; who moves it on sends the message."""
-
-    __tablename__ = "schedule_slots"
-
-    job: Mapped[str] = mapped_column(primary_key=True)
-    slot: Mapped[datetime]
-
-
-class ScheduledJobRow(Base):
-    """A recurring job as the scheduler that runs has it, for operators to see and to pause."""
-
-    __tablename__ = "schedule"
-
-    job: Mapped[str] = mapped_column(primary_key=True)
-    cron: Mapped[str]
-    what: Mapped[str]
-    #: None for a job that runs every few seconds.
-    next_at: Mapped[datetime | None]
-    #: When a scheduler last said so.
-    published_at: Mapped[datetime]
-    #: While set, slots pass by without a message.
-    paused_at: Mapped[datetime | None]
-    #: Where a job that works through everything in parts goes on.
-    bookmark: Mapped[str | None]
-
-
-class JobRun(Base):
-    """One run of a recurring job: what it did, or why it could not."""
-
-    __tablename__ = "job_runs"
-
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    job: Mapped[str]
-    slot: Mapped[datetime | None]
-    started_at: Mapped[datetime]
-    #: None while it runs, and for ever if its worker died.
-    finished_at: Mapped[datetime | None]
-    dry_run: Mapped[bool] = mapped_column(server_default=false())
-    #: The user who asked for it; None: the schedule.
-    requested_by: Mapped[UUID | None]
-    counts: Mapped[dict[str, int]] = mapped_column(JSONB, server_default=sql("'{}'"))
-    #: A line for each thing that a dry run found to do, as far as they were kept.
-    findings: Mapped[list[str]] = mapped_column(JSONB, server_default=sql("'[]'"))
-    error: Mapped[str | None]
-    host: Mapped[str]
-
-    __table_args__ = (
-        Index("job_runs_newest", "job", sql("started_at desc")),
-        Index("job_runs_started", "started_at"),
-    )

@@ -1,0 +1,17 @@
+"""What the api says of files."""
+
+from tests.fakes.stub_api import Answer
+
+
+def file_body(**changes: object) -> dict[str, object]:
+    progress = {"pages_done": 0, "page_count": None, "chunks_done": 0, "chunk_count": None}
+    nothing = dict.fromkeys(
+        ("stage", "failure", "duplicate_of", "sha256", "queued_at", "finished_at")
+    )
+    named = {"id": "f1", "name": "a.bin", "media_type": "x/y", "size_bytes": 3}
+    state = {"visibility": "private", "status": "QUEUED", "created_at": "2026-01-01T00:00:00Z"}
+    return {**nothing, **named, **state, "progress": progress, **changes}
+
+
+def listing(*files: dict[str, object], more: str | None = None) -> Answer:
+    return 200, {"items": list(files), "next_cursor": more}
