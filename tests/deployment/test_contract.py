@@ -7,6 +7,7 @@ and port numbers are this machine's.
 
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,8 @@ from sqlalchemy import Engine, create_engine, text
 
 from docmill_client import Client
 from docmill_dev.stack import Stack
-from tests.deployment.conftest import Images
 from tests.conftest import api_login
+from tests.deployment.conftest import Images
 from tests.deployment.containers import SERVICES, Container, Probe, containers
 from tests.deployment.running import Running
 from tests.documents import picture, scanned_pdf
@@ -235,6 +236,42 @@ def test_a_worker_that_is_told_to_end_loses_nothing(
     eventually(lambda: is_well(again), timeout=60, what="another worker is ready")
     file = client.wait([uploaded.id], timeout=120)[uploaded.id]
     assert file.status == "COMPLETED"
+
+
+def waiting_for_files(engine: Engine) -> int:
+    """How many statements wait for somebody to let go of the table."""
+    with engine.connect() as connection:
+        query = "select count(*) from pg_locks where relation = 'files'::regclass and not granted"
+        return int(connection.execute(text(query)).scalar_one())
+
+
+def test_an_api_that_is_told_to_end_answers_what_is_open(
+    system: System, client: Client, engine: Engine, eventually: Eventually
+) -> None:
+    api = system.api
+    with ThreadPoolExecutor(3) as pool, engine.connect() as lock:
+        # Given requests that wait for the database
+        lock.execute(text("lock table files in access exclusive mode"))
+        asked = [pool.submit(client.search, "anything") for _ in range(3)]
+        try:
+            eventually(lambda: waiting_for_files(engine) >= 3, what="they are in hand")
+
+            # When the pod is told to end
+            api.child.send(15)
+
+            # Then it is unready and takes nobody in, while it lives and works on
+            eventually(lambda: api.status("/readyz", 9100) == 503, what="the api is unready")
+            eventually(lambda: api.status("/healthz", 8000) == 0, what="its port is closed")
+            assert api.status("/livez", 9100) == 200
+            assert not any(each.done() for each in asked)
+        finally:
+            lock.rollback()
+
+        # And every open request gets its answer before the process ends, in time and in order
+        for each in asked:
+            assert each.result(timeout=30).passages == []
+    assert api.child.wait(api.container.grace_seconds), api.said()
+    assert api.child.exit_code() == 0, api.said()
 
 
 @pytest.mark.parametrize("name", SERVICES)

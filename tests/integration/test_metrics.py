@@ -50,6 +50,8 @@ def flow(
             "GEMINI_BASE_URL": emulator.base_url,
             "API_WORKERS": "2",
             "DISPATCH_SECONDS": "1",
+            "RATE_LIMITS": "true",
+            "RATE_LIMIT_LOGIN_EMAIL": "2/day",
         }
         with fleet(environment, tmp_path_factory.mktemp("logs")) as running:
             running.start(*COMMANDS)
@@ -90,6 +92,9 @@ def _work(flow: Flow, database_url: str) -> None:
 
     wrong = {"email": ada.email, "password": "wrong, wrong, wrong"}
     assert flow.fleet.call("POST", "/v1/auth/login", wrong).status == 401
+    assert flow.fleet.call("POST", "/v1/auth/login", wrong).status == 429
+    events = ada.call("GET", f"/v1/files/{completed[0]}/events")
+    assert (events.status, b"COMPLETED" in events.data) == (200, True)
     used = {"refresh_token": bob.tokens["refresh_token"]}
     assert flow.fleet.call("POST", "/v1/auth/refresh", used).status == 200
     assert flow.fleet.call("POST", "/v1/auth/refresh", used).status == 401
@@ -197,6 +202,9 @@ def test_the_api_counts_searches_logins_and_uploads(flow: Flow) -> None:
     assert value("docmill_searches_degraded_total") == 1
     assert value("docmill_login_failures_total", kind="password") == 1
     assert value("docmill_login_failures_total", kind="refresh_token_reused") == 1
+    assert value("docmill_rate_limited_total", limit="login_email") == 1
+    assert value("docmill_event_streams_ended_total", reason="finished") == 1
+    assert value("docmill_event_streams") == 0
     assert value("docmill_uploads_total", step="reserved") == 6
     assert value("docmill_uploads_total", step="confirmed") == 6
     reserved = value("docmill_upload_bytes_total", step="reserved")

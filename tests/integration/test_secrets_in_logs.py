@@ -144,8 +144,8 @@ def _is_attacked(running: Fleet, caller: Caller, secrets: Secrets) -> None:
 
 
 def _hears_of_files(caller: Caller, secrets: Secrets, receiver: WebhookReceiver) -> None:
-    wanted = {"url": f"{receiver.url}?key={uuid4().hex}", "events": ["file.completed"]}
-    secrets.add("what a webhook's address holds", wanted["url"].partition("key=")[2])
+    key = secrets.add("what a webhook's address holds", uuid4().hex)
+    wanted = {"url": f"{receiver.url}?key={key}", "events": ["file.completed"]}
     created = caller.call("POST", "/v1/webhooks", wanted).json()
     secrets.add("webhook's secret", created["secret"])
     rotated = caller.call("POST", f"/v1/webhooks/{created['id']}/rotate-secret").json()

@@ -30,7 +30,9 @@ def good_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("kind", [ApiSettings, IngestSettings, JanitorSettings])
 def test_the_defaults_need_only_addresses_and_secrets(kind: type[IngestSettings]) -> None:
     settings = kind.load()
-    assert settings.database_url == "postgresql+psycopg://docmill:4b1d9c27e0f85a36@localhost/docmill"
+    assert (
+        settings.database_url == "postgresql+psycopg://docmill:4b1d9c27e0f85a36@localhost/docmill"
+    )
     assert settings.s3_endpoint == "http://localhost:9000"
 
 

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 _FORM = re.compile(
@@ -18,6 +19,7 @@ class Rate:
     seconds: int  #: the window
 
 
+@lru_cache(64)
 def parse(text: str) -> Rate | None:
     """The rate that this says; None for ``off``.
 

@@ -58,11 +58,11 @@ def by_status(connection: Connection) -> dict[str, int]:
     none = dict.fromkeys(map(str, FileStatus), 0)
     if size <= EXACT_BYTES:
         everything = select(File.status, func.count()).group_by(File.status)
-        return none | dict(connection.execute(everything).tuples().all())
+        return none | dict(connection.execute(everything).all())
     estimated = {row.status: int(row.files) for row in connection.execute(_ESTIMATE)}
     counted: dict[str, int] = {
         status: files if files < COUNTED else max(COUNTED, estimated.get(status, 0))
-        for status, files in connection.execute(union_all(*map(_count, _INDEXED))).tuples()
+        for status, files in connection.execute(union_all(*map(_count, _INDEXED)))
     }
     # A status that is not among the statistics is so rare that 0 is near enough.
     return (none | estimated if estimated else {}) | counted

@@ -1,8 +1,8 @@
 """The tables. Alembic's migrations build the same ones; ``tests/migration`` proves it.
 
 Their SQL is in the modules that are named for them: ``files``, ``chunks``, ``embedding_cache``,
-``accounts``, ``revocations``, ``closed_accounts``, ``api_keys``, ``audit``, ``usage``, ``webhooks``,
-``job_runs`` and ``job_schedule`` in this package, the janitor's ``schedule``.
+``accounts``, ``revocations``, ``closed_accounts``, ``api_keys``, ``audit``, ``usage``,
+``webhooks``, ``job_runs`` and ``job_schedule`` in this package, the janitor's ``schedule``.
 
 What belongs to an owner is under row-level security: of ``files``, ``chunks``, ``owner_usage``,
 ``webhooks`` and ``webhook_deliveries`` the api's role sees the caller's rows and nothing else. What

@@ -50,7 +50,7 @@ class Document:
 
     def answer(self) -> Response:
         """The document, or 304 to whoever names its ETag."""
-        accepts = "gzip" in request.accept_encodings
+        accepts = request.accept_encodings.quality("gzip") > 0
         response = Response(self._compressed if accepts else self._content, mimetype=self._mimetype)
         if accepts:
             response.headers["Content-Encoding"] = "gzip"
