@@ -1,12 +1,14 @@
 """The first thing that a process does: read its settings or end with one clear sentence."""
 
 import sys
-from typing import NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from docmill_shared.database import Database
 from docmill_shared.errors import ConfigurationError
 from docmill_shared.observability import configure_logging
 from docmill_shared.settings import EnvironmentSettings
+
+if TYPE_CHECKING:  # a worker's main process has no use for SQLAlchemy
+    from docmill_shared.database import Database
 
 AnySettings = TypeVar("AnySettings", bound=EnvironmentSettings)
 
@@ -21,7 +23,7 @@ def prepare(service: str, kind: type[AnySettings]) -> AnySettings:
     return settings
 
 
-def require_schema(service: str, settings: Database) -> None:
+def require_schema(service: str, settings: "Database") -> None:
     """End this process with one sentence if the schema is older than this release."""
     # Imported here: Alembic logs while it is imported, and the log is configured by now.
     from docmill_shared.migrate import refuse_old_schema
@@ -29,7 +31,7 @@ def require_schema(service: str, settings: Database) -> None:
     refuse_old_schema(service, settings)
 
 
-def require_row_security(service: str, settings: Database) -> None:
+def require_row_security(service: str, settings: "Database") -> None:
     """End this process with one sentence if its login may see every owner's rows."""
     # Imported here for the same reason: it brings SQLAlchemy with it.
     from docmill_shared import row_security

@@ -1,4 +1,4 @@
-"""docs/operations.md names every job, when it runs by default, and only settings that exist."""
+"""docs/operations.md leads to every task, and names every job and only settings that exist."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,8 @@ from docmill_janitor.schedule import schedule
 from docmill_janitor.settings import JanitorSettings
 from tests.settings_fields import fields
 
-TEXT = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+DOCS = Path(__file__).parents[2] / "docs"
+TEXT = (DOCS / "operations.md").read_text()
 REQUIRED = {
     "database_url": "postgresql://host/name",
     "redis_url": "redis://host",
@@ -31,6 +32,26 @@ def test_every_job_stands_in_the_table_with_its_times() -> None:
     assert {job.name: rows.get(job.name) for job in jobs} == {
         job.name: when(job.cron) for job in jobs
     }
+
+
+def test_it_leads_to_all_that_an_operator_needs_and_every_link_ends_somewhere() -> None:
+    links = re.findall(r"\]\(([\w.]*)(?:#([\w-]+))?\)", TEXT)
+    assert {
+        ("deployment.md", "install-with-compose"),
+        ("deployment.md", "install-on-kubernetes"),
+        ("deployment.md", "configuration"),
+        ("deployment.md", "scaling"),
+        ("deployment.md", "health"),
+        ("metrics.md", "metrics"),
+        ("deployment.md", "backup-and-restore"),
+        ("deployment.md", "upgrade"),
+        ("", "when-something-is-wrong"),
+    } <= set(links)
+    for name, anchor in links:
+        page = (DOCS / (name or "operations.md")).read_text()
+        headings = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
+        anchors = {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}
+        assert not anchor or anchor in anchors, (name, anchor)
 
 
 def test_settings_that_it_names_exist() -> None:

@@ -130,6 +130,17 @@ def test_every_line_about_a_file_has_all_of_its_ids(flow: Flow) -> None:
     assert sorted(attempts) == [1, 1, 2]
 
 
+def test_one_request_leaves_nothing_to_the_next(flow: Flow) -> None:
+    """A thread serves many; what gunicorn says of a request precedes its id."""
+    first = [
+        each
+        for each in lines_of(flow.fleet, "api")
+        if each["logger"] == "gunicorn.error" and each["event"].startswith(("GET /", "POST /"))
+    ]
+    assert len(first) > 10
+    assert [each for each in first if "request_id" in each] == []
+
+
 def test_one_message_leaves_nothing_to_the_next(flow: Flow) -> None:
     """A thread works on many; a line never has the id of a file that its message does not name."""
     by_message: dict[str, set[str]] = {}

@@ -6,11 +6,19 @@ clients wait, and are reset in the end. Here what the kernel has taken is served
 after that connections are refused, so that a client or a proxy turns to another pod at once.
 """
 
+from typing import Any
+
 from gunicorn.workers.gthread import ThreadWorker
+from structlog.contextvars import clear_contextvars
 
 
 class RefusingWorker(ThreadWorker):  # type: ignore[misc]
     """Refuses new connections from SIGTERM on; those that are open have the grace period."""
+
+    def handle(self, conn: Any) -> Any:
+        """Called in a thread for every request; its lines have no ids of the request before."""
+        clear_contextvars()
+        return super().handle(conn)
 
     def set_accept_enabled(self, enabled: bool) -> None:
         """Called by gunicorn's loop; with False in a shutdown and while there is no room."""
