@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import sqlalchemy
@@ -17,7 +18,7 @@ from docmill_dev.stack import Stack
 from docmill_shared import migrate
 from docmill_shared.broker import QueueUnavailable
 from docmill_shared.schema import File
-from tests.integration.api.driver import Api, problem, put, settings_from
+from tests.integration.api.driver import PASSWORD, Api, problem, put, settings_from
 
 Eventually = Callable[..., None]
 
@@ -159,6 +160,16 @@ def test_a_restart_of_postgres_between_requests_goes_unnoticed(api: Api, own_sta
     own_stack.postgres.restart()
     assert account.get("/v1/me").status_code == 200
     assert account.reserve()
+    # And so it does where nobody is asked who they are first
+    credentials = {"email": account.email, "password": PASSWORD}
+    for path, body in (
+        ("login", credentials),
+        ("register", {**credentials, "email": f"{uuid4().hex}@example.org"}),
+        ("refresh", {"refresh_token": account.refresh}),
+    ):
+        own_stack.postgres.restart()
+        answer = api.call("POST", f"/v1/auth/{path}", body)
+        assert answer.status_code in {200, 201}, (path, answer.text)
 
 
 def test_a_store_that_hangs_does_not_take_the_probe_with_it(
