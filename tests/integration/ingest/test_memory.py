@@ -6,9 +6,10 @@ from benchmarks.memory import PARENT_BOUND, workplace
 from benchmarks.memory_files import write_text
 from benchmarks.memory_watch import Peaks, watched
 
-_SMALL_MEGABYTES, _LARGE_MEGABYTES = 4, 32
+_SMALL_MEGABYTES, _LARGE_MEGABYTES = 16, 56
 #: Of the larger file's additional bytes, how many may show in the worker's peak. The allocator
-#: keeps some until it has enough (the peak for 200 MB is 7 MB above that for 20 MB); a worker
+#: keeps some until it has enough, about 20 MB between files of 4 and 32 MB and then hardly more
+#: (the peak for 200 MB is 7 MB above that for 20 MB), so neither file is a small one; a worker
 #: that held the text would show all of them, one that held passages and vectors five times as many.
 _SHARE = 0.6
 
