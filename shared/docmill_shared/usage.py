@@ -1,7 +1,7 @@
 """The owner_usage table: what each owner has, and the tokens that were embedded for them today.
 
-A trigger on ``files`` counts files and bytes; the ingest workers add the tokens. A day is one in
-UTC, by the database's clock.
+A trigger on ``users`` makes the row, one on ``files`` counts; the ingest workers add the tokens. A
+day is one in UTC, by the database's clock.
 """
 
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ from sqlalchemy import (
     cast,
     func,
     select,
+    update,
 )
-from sqlalchemy.dialects.postgresql import insert
 
 from docmill_shared.schema import OwnerUsage
 from docmill_shared.settings import OwnerQuotaSettings
@@ -57,8 +57,8 @@ def find(connection: Connection, owner_id: UUID) -> Usage:
         select(OwnerUsage.files, OwnerUsage.bytes, _TOKENS_TODAY).where(
             OwnerUsage.owner_id == owner_id
         )
-    ).one_or_none()
-    return Usage() if row is None else Usage(*row)
+    ).one()
+    return Usage(*row)
 
 
 def tokens_today(owner_id: SQLColumnExpression[UUID]) -> ColumnElement[int]:
@@ -69,13 +69,8 @@ def tokens_today(owner_id: SQLColumnExpression[UUID]) -> ColumnElement[int]:
 
 def add_tokens(connection: Connection, owner_id: UUID, tokens: int) -> None:
     """These were embedded for the owner now."""
-    new = insert(OwnerUsage).values(owner_id=owner_id, tokens=tokens, tokens_on=_TODAY)
     connection.execute(
-        new.on_conflict_do_update(
-            index_elements=[OwnerUsage.owner_id],
-            set_={
-                "tokens": _TOKENS_TODAY + new.excluded.tokens,
-                "tokens_on": new.excluded.tokens_on,
-            },
-        )
+        update(OwnerUsage)
+        .where(OwnerUsage.owner_id == owner_id)
+        .values(tokens=_TOKENS_TODAY + tokens, tokens_on=_TODAY)
     )

@@ -6,7 +6,6 @@ from typing import TypeVar
 import structlog
 from flask import current_app, g, request
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
 
 from docmill_api import api_keys, key_scopes, sessions
 from docmill_api.current import Caller, origin, resources
@@ -159,17 +158,6 @@ def _require_scope(scopes: frozenset[KeyScope], area: Area | None) -> None:
 
 
 def _ask(question: Callable[[Connection], Answer]) -> Answer:
-    try:
-        return _asked(question)
-    except DBAPIError as error:
-        if not error.connection_invalidated:
-            raise
-        # The pooled connection had died, with the server it led to perhaps back by now. This is
-        # the first statement of the request and does the same twice, so it may be repeated.
-        return _asked(question)
-
-
-def _asked(question: Callable[[Connection], Answer]) -> Answer:
     with autocommit(resources().engine) as connection:
         return question(connection)
 

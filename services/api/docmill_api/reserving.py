@@ -20,7 +20,7 @@ from docmill_shared.database import autocommit
 from docmill_shared.files import admission
 from docmill_shared.files.admission import Admission, Wish
 from docmill_shared.media_types import MediaType
-from docmill_shared.row_security import statements_of, transaction_of
+from docmill_shared.row_security import statements_of
 from docmill_shared.states import FileStatus, Visibility
 from docmill_shared.usage import Limits, Usage
 
@@ -163,9 +163,6 @@ def _admit(
 ) -> tuple[Admission, list[Row[Any]]]:
     with statements_of(resources.engine, owner_id) as connection:
         admitted = admission.admit(connection, owner_id, wishes, limits)
-    if admitted.first and wishes:
-        with transaction_of(resources.engine, owner_id) as connection:
-            admitted = admission.admit_first(connection, owner_id, wishes, limits)
     left = [
         wish
         for wish in wishes

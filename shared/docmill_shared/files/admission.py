@@ -13,8 +13,7 @@ from docmill_shared.schema import File
 from docmill_shared.states import FileStatus, Visibility
 from docmill_shared.usage import Limits, Usage
 
-#: ``used`` waits for whoever admits files of this owner at the same time, and has their numbers
-#: then. A row that is not there cannot be waited for, hence ``without_usage``: see ``admit``.
+#: ``used`` waits for whoever admits files of this owner at the same time, and then counts theirs.
 _ADMIT = sql("""
 with used as (
     select files, bytes,
@@ -33,10 +32,10 @@ with used as (
     select id, :owner_id, name, media_type, size_bytes, visibility, object_key, bulk,
         decode(sha256, 'hex'), key, decode(key_sha256, 'hex')
     from fresh
-    where (cast(:max_files as bigint) is null or coalesce((select files from used),
-            cast(:without_usage as bigint)) + (select count(*) from fresh) <= :max_files)
-        and (cast(:max_bytes as bigint) is null or coalesce((select bytes from used),
-            cast(:without_usage as bigint)) + (select sum(size_bytes) from fresh) <= :max_bytes)
+    where (cast(:max_files as bigint) is null
+            or (select files from used) + (select count(*) from fresh) <= :max_files)
+        and (cast(:max_bytes as bigint) is null
+            or (select bytes from used) + (select sum(size_bytes) from fresh) <= :max_bytes)
         and not exists (select from fresh join files as other on other.owner_id = :owner_id
             and other.idempotency_key = fresh.key
             and other.idempotency_sha256 <> decode(fresh.key_sha256, 'hex'))
@@ -44,9 +43,8 @@ with used as (
     returning *
 )
 select used.files as used_files, used.bytes as used_bytes, used.tokens as used_tokens, admitted.*
-from (select) as one left join used on true left join admitted on true
+from used left join admitted on true
 """)
-_LOCK = sql("select pg_advisory_xact_lock(hashtextextended('first files of ' || :owner_id, 0))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +72,6 @@ class Admission:
 
     files: dict[UUID, Row[Any]]
     usage: Usage
-    #: Nothing is admitted, because nobody knows yet what the owner has: see :func:`admit_first`.
-    first: bool = False
 
 
 def admit(
@@ -91,19 +87,18 @@ def admit(
     fit into the limits together, or where a key came with another request before. However many do
     this at the same time, the limits hold.
     """
-    return _admit(connection, owner_id, wishes, limits, without_usage=None)
-
-
-def admit_first(
-    connection: Connection,
-    owner_id: UUID,
-    wishes: Sequence[Wish],
-    limits: Limits,
-) -> Admission:
-    """The same for an owner who never had a file; needs a transaction."""
-    # A statement of its own, so that the next one sees what was done by those it waited for.
-    connection.execute(_LOCK, {"owner_id": str(owner_id)})
-    return _admit(connection, owner_id, wishes, limits, without_usage=0)
+    rows = connection.execute(
+        _ADMIT,
+        {
+            "owner_id": owner_id,
+            "wishes": json.dumps([_plain(wish, owner_id) for wish in wishes]),
+            "max_files": limits.files,
+            "max_bytes": limits.bytes,
+        },
+    ).all()
+    usage = Usage(rows[0].used_files, rows[0].used_bytes, rows[0].used_tokens)
+    files = {row.id: row for row in rows if row.id is not None}
+    return Admission(files, usage)
 
 
 def find_in_the_way(
@@ -125,30 +120,6 @@ def find_in_the_way(
             )
         )
     )
-
-
-def _admit(
-    connection: Connection,
-    owner_id: UUID,
-    wishes: Sequence[Wish],
-    limits: Limits,
-    *,
-    without_usage: int | None,
-) -> Admission:
-    rows = connection.execute(
-        _ADMIT,
-        {
-            "owner_id": owner_id,
-            "wishes": json.dumps([_plain(wish, owner_id) for wish in wishes]),
-            "max_files": limits.files,
-            "max_bytes": limits.bytes,
-            "without_usage": without_usage,
-        },
-    ).all()
-    usage = Usage(rows[0].used_files or 0, rows[0].used_bytes or 0, rows[0].used_tokens or 0)
-    files = {row.id: row for row in rows if row.id is not None}
-    unknown = rows[0].used_files is None and without_usage is None
-    return Admission(files, usage, first=unknown and not files)
 
 
 def _plain(wish: Wish, owner_id: UUID) -> dict[str, object]:

@@ -360,7 +360,7 @@ def test_the_second_waits_for_the_first_and_counts_its_file(
     api: Api, account: Account, eventually: Any, before: int
 ) -> None:
     # Given an owner with room for one more, and somebody who has admitted it but not committed
-    admit = admission.admit if before else admission.admit_first
+    admit = admission.admit
     for _ in range(before):
         account.reserve()
     limits = Limits(files=before + 1, bytes=None, tokens_per_day=None)
@@ -382,11 +382,3 @@ def test_the_second_waits_for_the_first_and_counts_its_file(
         # and gets nothing once the first has committed
         assert other.result(timeout=20) == 0
     assert files_of(api, account) == before + 1
-
-
-def test_without_a_usage_nothing_is_admitted_at_first(api: Api, account: Account) -> None:
-    limits = Limits(files=5, bytes=None, tokens_per_day=None)
-    with row_security.statements_of(api.resources.engine, account.id) as connection:
-        wishes = [Wish("a.txt", "text/plain", 5)]
-        assert admission.admit(connection, account.id, wishes, limits).first
-    assert files_of(api, account) == 0

@@ -5,12 +5,15 @@ from typing import cast
 from unittest import mock
 
 import pytest
+from sqlalchemy import delete
 
 from docmill_janitor import resources as composition
 from docmill_janitor.resources import Resources
 from docmill_janitor.settings import JanitorSettings
 from docmill_shared.messages import INGEST_QUEUE
+from docmill_shared.schema import Webhook
 from tests.fakes.mail_server import MailServer
+from tests.fakes.webhook_receiver import WebhookReceiver
 from tests.owners import Owner, new_owner
 
 Build = Callable[..., Resources]
@@ -44,6 +47,20 @@ def resources(build: Build) -> Resources:
 def owner(resources: Resources) -> Owner:
     """A user with nothing yet."""
     return new_owner(resources.engine, resources.objects)
+
+
+@pytest.fixture
+def no_webhooks(resources: Resources) -> None:
+    """No webhooks of other tests, with what they left."""
+    with resources.engine.begin() as connection:
+        connection.execute(delete(Webhook))
+
+
+@pytest.fixture
+def receiver() -> Iterator[WebhookReceiver]:
+    """A target that takes what it is sent, and can be told to answer otherwise."""
+    with WebhookReceiver() as receiver:
+        yield receiver
 
 
 @pytest.fixture

@@ -6,33 +6,20 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete
 
 from docmill_janitor.resources import Resources
 from docmill_janitor.webhook_calls import WebhookCaller
 from docmill_janitor.webhook_deliverer import Deliverer
 from docmill_janitor.webhook_slots import UNPROVEN
-from docmill_shared.schema import Webhook
 from docmill_shared.states import FileStatus
 from tests.fakes.webhook_receiver import Answer, WebhookReceiver
 from tests.integration.fleet import Fleet, fleet
 from tests.integration.janitor.hooks import KEY, Hook, add_hook, live
 from tests.owners import Owner, new_owner
 
+pytestmark = pytest.mark.usefixtures("no_webhooks")
+
 Wait = Callable[..., None]
-
-
-@pytest.fixture(autouse=True)
-def no_others(resources: Resources) -> None:
-    """No webhooks of other tests, with what they left."""
-    with resources.engine.begin() as connection:
-        connection.execute(delete(Webhook))
-
-
-@pytest.fixture
-def receiver() -> Iterator[WebhookReceiver]:
-    with WebhookReceiver() as receiver:
-        yield receiver
 
 
 @pytest.fixture

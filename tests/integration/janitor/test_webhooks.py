@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -10,7 +9,6 @@ from threading import Barrier
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import delete
 
 from docmill_client.errors import WebhookRejected
 from docmill_client.webhooks import verify_webhook
@@ -19,7 +17,6 @@ from docmill_janitor.resources import Resources
 from docmill_janitor.webhook_attempts import MOST_ATTEMPTS, delay
 from docmill_janitor.webhook_calls import WebhookCaller
 from docmill_shared.database import autocommit
-from docmill_shared.schema import Webhook
 from docmill_shared.states import FileStatus
 from docmill_shared.webhooks import attempts, registrations
 from docmill_shared.webhooks.attempts import FAILING_FOR, LEASE, Claim
@@ -28,21 +25,10 @@ from tests.fakes.webhook_receiver import Answer, WebhookReceiver
 from tests.integration.janitor.hooks import KEY, Hook, add_hook, live
 from tests.owners import Owner, new_owner
 
+pytestmark = pytest.mark.usefixtures("no_webhooks")
+
 S = FileStatus
 CALLER = WebhookCaller(allow_private=True, seconds=5.0)
-
-
-@pytest.fixture(autouse=True)
-def no_others(resources: Resources) -> None:
-    """No webhooks of other tests, with what they left."""
-    with resources.engine.begin() as connection:
-        connection.execute(delete(Webhook))
-
-
-@pytest.fixture
-def receiver() -> Iterator[WebhookReceiver]:
-    with WebhookReceiver() as receiver:
-        yield receiver
 
 
 @pytest.fixture

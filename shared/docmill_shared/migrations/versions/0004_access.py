@@ -79,14 +79,23 @@ create or replace view waiting_files as
 select bulk, queued_at from files where status = 'QUEUED';
 """  # noqa: S608 - constants of this file
 
-#: Once a statement, however many rows; in the owners' order, so that two never wait for each other.
+#: Every account has a row from its beginning, so that there is always one to be locked. Files are
+#: counted once a statement, however many; in the owners' order, so that no two wait for each other.
 _COUNTING = """
+create or replace function begin_usage() returns trigger
+language plpgsql security definer set search_path = public, pg_temp as $$ begin
+  insert into owner_usage (owner_id) values (new.id) on conflict do nothing;
+  return null;
+end $$;
+
 create or replace function count_new_files() returns trigger
 language plpgsql security definer set search_path = public, pg_temp as $$ begin
-  insert into owner_usage as usage (owner_id, files, bytes)
-  select owner_id, count(*), sum(size_bytes) from changed group by owner_id order by owner_id
-  on conflict (owner_id) do update
-    set files = usage.files + excluded.files, bytes = usage.bytes + excluded.bytes;
+  perform from owner_usage where owner_id in (select owner_id from changed)
+    order by owner_id for no key update;
+  update owner_usage usage set files = usage.files + come.files, bytes = usage.bytes + come.bytes
+  from (select owner_id, count(*) as files, sum(size_bytes) as bytes from changed group by owner_id)
+    come
+  where usage.owner_id = come.owner_id;
   return null;
 end $$;
 
@@ -104,7 +113,8 @@ end $$;
 
 _COUNT_ALL = """
 insert into owner_usage (owner_id, files, bytes)
-select owner_id, count(*), sum(size_bytes) from files group by owner_id
+select users.id, count(files.id), coalesce(sum(files.size_bytes), 0)
+from users left join files on files.owner_id = users.id group by users.id
 on conflict (owner_id) do update set files = excluded.files, bytes = excluded.bytes
 """
 
@@ -271,6 +281,10 @@ def _triggers() -> None:
     op.execute(_COUNTING)
     op.execute(_TELLING)
     op.execute(
+        "create or replace trigger users_counted after insert on users"
+        " for each row execute function begin_usage()"
+    )
+    op.execute(
         "create or replace trigger files_counted after insert on files"
         " referencing new table as changed for each statement execute function count_new_files()"
     )
@@ -301,7 +315,7 @@ def _security() -> None:
         )
     for relation, rights in _GRANTS.items():
         op.execute(f"grant {rights} on {relation} to docmill_api")
-    for function in ("count_new_files", "count_gone_files", "tell_webhooks"):
+    for function in ("begin_usage", "count_new_files", "count_gone_files", "tell_webhooks"):
         op.execute(f"revoke execute on function {function}() from public")
 
 
@@ -336,7 +350,8 @@ def downgrade() -> None:
     op.execute("drop view waiting_files, visible_chunks, visible_files")
     for trigger in ("files_told", "files_uncounted", "files_counted"):
         op.execute(f"drop trigger {trigger} on files")
-    for function in ("tell_webhooks", "count_gone_files", "count_new_files"):
+    op.execute("drop trigger users_counted on users")
+    for function in ("tell_webhooks", "count_gone_files", "count_new_files", "begin_usage"):
         op.execute(f"drop function {function}()")
     for table in ("files", "chunks"):
         op.execute(f"drop policy own on {table}")
