@@ -57,7 +57,7 @@ def _welcome(account: Session, *, catches_mail: bool) -> Panel:
     docmill = command()
     table = Table.grid(padding=(0, 2))
     table.add_row("API", Text(account.url, "bold cyan"))
-    table.add_row("OpenAPI", Text(f"{account.url}/openapi.json", "cyan"))
+    table.add_row("Documentation", Text(f"{account.url}/docs", "cyan"))
     table.add_row("Demo account", Text(account.email, "bold"))
     table.add_row("Password", account.password)
     table.add_row()
