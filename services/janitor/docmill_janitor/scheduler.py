@@ -3,9 +3,10 @@
 import signal
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from queue import SimpleQueue
 
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobEvent
-from apscheduler.schedulers.blocking import BlockingScheduler
+from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy.exc import SQLAlchemyError
 
 from docmill_janitor import metrics
@@ -79,7 +80,13 @@ def run(resources: Resources, jobs: Sequence[ScheduledJob]) -> None:
     Raises:
         ConfigurationError: the health endpoint's port cannot be had.
     """
-    scheduler = BlockingScheduler(
+    # Before the health endpoint says that there is a process to end: without a handler, process 1
+    # of a container loses the signal. Only a queue of this kind may be filled by a handler that
+    # interrupts anything; the scheduler's own locks may be held by what it interrupts.
+    told: SimpleQueue[int] = SimpleQueue()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _: told.put(number))
+    scheduler = BackgroundScheduler(
         timezone=UTC,
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": 30},
     )
@@ -102,14 +109,11 @@ def run(resources: Resources, jobs: Sequence[ScheduledJob]) -> None:
         metrics=exposition.of_this_process(SERVICE, BacklogCollector(resources)),
     )
 
-    def end(*_: object) -> None:
-        health.stop()
-        scheduler.shutdown(wait=False)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
     _log.info("the schedule runs", jobs=[job.id for job in scheduler.get_jobs()])
     scheduler.start()
+    told.get()
+    health.stop()
+    scheduler.shutdown(wait=False)
 
 
 def main() -> None:
