@@ -1,4 +1,4 @@
-"""What is asked of embedding and vision providers, counted; by ingest and by the api's searches."""
+"""What is asked of the providers of models, counted; by ingest and by the api."""
 
 import time
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from docmill_shared.errors import (
     TextRejected,
 )
 
-Operation = Literal["embed_documents", "embed_query", "read_image"]
+Operation = Literal["embed_documents", "embed_query", "read_image", "answer"]
 
 _CALLS = Counter(
     "docmill_provider_calls_total",

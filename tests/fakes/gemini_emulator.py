@@ -36,6 +36,8 @@ class Faults:
     retry_info_seconds: float | None = None  #: adds a google.rpc.RetryInfo to failures
     retry_after: str | None = None  #: adds the header to failures, seconds or a date
     quota_texts_per_minute: int | None = None
+    fail_method: str = ""  #: calls of this method all answer ``fail_status``
+    hang_method: str = ""  #: calls of this method hang as those of ``hang_next`` do
     hang_next: int = 0  #: calls without an answer until ``release_hung`` or the end
     drop_next: int = 0  #: answers cut in the middle; their texts count as paid for
     garbage_next: int = 0  #: answers of 200 with ``garbage`` for a body
@@ -61,6 +63,7 @@ class Stats:
     task_types: Counter[str] = field(default_factory=Counter)
     batch_sizes: list[int] = field(default_factory=list)
     images: int = 0
+    generation: dict[str, Any] | None = None  #: the last body of generateContent
     in_flight: int = 0
     max_in_flight: int = 0
 
@@ -130,9 +133,9 @@ class GeminiEmulator:
             model, method = protocol.route(path, key, self.api_key)
             if self.faults.latency_ms:
                 time.sleep(self.faults.latency_ms / 1000)
-            if self._take("hang_next"):
+            if self._take("hang_next") or method == self.faults.hang_method:
                 unhang.wait()
-            self._fail_on_demand()
+            self._fail_on_demand(method)
             if self._take("garbage_next"):
                 return self.faults.garbage.encode(), False
             body = protocol.parse(raw)
@@ -166,8 +169,8 @@ class GeminiEmulator:
             setattr(self.faults, counter, max(0, left - 1))
             return left > 0
 
-    def _fail_on_demand(self) -> None:
-        chosen = self._take("fail_next")
+    def _fail_on_demand(self, method: str) -> None:
+        chosen = self._take("fail_next") or method == self.faults.fail_method
         faults = self.faults
         if faults.fail_probability:
             with self._lock:
@@ -207,10 +210,15 @@ class GeminiEmulator:
             self._spent.append((now, texts))
 
     def _generate(self, body: dict[str, Any]) -> dict[str, Any]:
-        """What a model says: of images their hash, of a prompt its echo, or what it was told to."""
+        """What a model says: of images their hash, of a prompt its echo, or what it was told to.
+
+        Asked for JSON, it echoes the prompt's last part wherever the schema has a string.
+        """
         images = protocol.image_parts(body.get("contents"))
+        schema = protocol.response_schema(body)
         with self._lock:
             self._stats.images += len(images)
+            self._stats.generation = body
         if self._take("block_next"):
             return protocol.blocked(self.faults.block_in)
         if self.faults.answer is not None:
@@ -218,7 +226,10 @@ class GeminiEmulator:
         if images:
             seen = protocol.text_hash(json.dumps(images))[:12]
             return protocol.generated(f"Text {seen}\n\nImage: {len(images)} of them.")
-        return protocol.generated(" ".join(["Echo:", *protocol.texts(body.get("contents"))]))
+        texts = protocol.texts(body.get("contents"))
+        if schema is not None:
+            return protocol.generated(json.dumps(protocol.fitting(schema, f"Echo: {texts[-1]}")))
+        return protocol.generated(" ".join(["Echo:", *texts]))
 
 
 class _Server(ThreadingHTTPServer):

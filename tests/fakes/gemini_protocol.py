@@ -156,6 +156,23 @@ def image_parts(contents: Any) -> list[dict[str, Any]]:
     return images
 
 
+def response_schema(body: dict[str, Any]) -> dict[str, Any] | None:
+    """The schema of an answer that must be JSON; None for plain text."""
+    config = body.get("generationConfig") or {}
+    schema: dict[str, Any] | None = config.get("responseSchema")
+    if schema is not None and config.get("responseMimeType") != "application/json":
+        raise Refusal(400, "* GenerateContentRequest.generation_config: JSON mode is not enabled")
+    return schema
+
+
+def fitting(schema: dict[str, Any], text: str) -> Any:
+    """The plainest value that fits a schema of this API; strings are ``text``."""
+    kind = schema["type"].lower()
+    if kind == "object":
+        return {name: fitting(each, text) for name, each in schema["properties"].items()}
+    return {"string": text, "boolean": True, "array": [], "integer": 1, "number": 1.0}[kind]
+
+
 def generated(text: str) -> dict[str, Any]:
     """An answer with one candidate."""
     content = {"role": "model", "parts": [{"text": text}]}

@@ -90,6 +90,12 @@ def _work(flow: Flow, database_url: str) -> None:
     degraded = ada.call("POST", "/v1/search", {"query": "reading", "mode": "hybrid"}).json()
     assert degraded["degraded"]
 
+    # The emulator's answer names no passage, so that passages are quoted
+    for said in ("reading", "nothing of this kind"):
+        messages = [{"role": "user", "content": said}]
+        answer = ada.call("POST", "/v1/chat", {"messages": messages}).json()
+        assert answer["notice"]["code"] == "not_grounded"
+
     wrong = {"email": ada.email, "password": "wrong, wrong, wrong"}
     assert flow.fleet.call("POST", "/v1/auth/login", wrong).status == 401
     assert flow.fleet.call("POST", "/v1/auth/login", wrong).status == 429
@@ -175,7 +181,8 @@ def test_provider_calls_by_outcome_and_the_pause_after_a_429(flow: Flow) -> None
     assert value("docmill_provider_quota_waits_total", kind="held") >= 1
     assert 0.1 < value("docmill_provider_quota_wait_seconds_total") < 10
     value = flow.scrapes["api"].value
-    assert value(calls, operation="embed_query", outcome="success") == 2
+    assert value(calls, operation="embed_query", outcome="success") == 4
+    assert value(calls, operation="answer", outcome="success") == 2
     assert value(calls, operation="embed_query", outcome="unavailable") == 1
 
 
@@ -197,9 +204,10 @@ def test_the_api_counts_searches_logins_and_uploads(flow: Flow) -> None:
     value = flow.scrapes["api"].value
     parts = "docmill_search_duration_seconds_count"
     modes = ("hybrid", "semantic", "text")
-    assert [value(parts, mode=mode, phase="database") for mode in modes] == [2, 1, 2]
-    assert [value(parts, mode=mode, phase="embed") for mode in modes] == [2, 1, 0]
+    assert [value(parts, mode=mode, phase="database") for mode in modes] == [4, 1, 2]
+    assert [value(parts, mode=mode, phase="embed") for mode in modes] == [4, 1, 0]
     assert value("docmill_searches_degraded_total") == 1
+    assert value("docmill_chats_total", answered_by="quotes") == 2
     assert value("docmill_login_failures_total", kind="password") == 1
     assert value("docmill_login_failures_total", kind="refresh_token_reused") == 1
     assert value("docmill_rate_limited_total", limit="login_email") == 1

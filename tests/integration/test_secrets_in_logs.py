@@ -169,6 +169,9 @@ def _uploads_and_searches(
         )
     found = caller.call("POST", "/v1/search", {"query": QUESTION}).json()
     assert PASSAGE in found["results"][0]["text"]
+    question = {"messages": [{"role": "user", "content": QUESTION}]}
+    answer = caller.call("POST", "/v1/chat", question).json()
+    assert PASSAGE in answer["citations"][0]["text"]
 
 
 def _uses_a_key(running: Fleet, caller: Caller, secrets: Secrets) -> None:
@@ -190,6 +193,8 @@ def _loses_its_database(running: Fleet, caller: Caller, environment: dict[str, s
             login = {"email": caller.email, "password": caller.password}
             assert running.call("POST", "/v1/auth/login", login).status == 500
             assert caller.call("POST", "/v1/search", {"query": QUESTION}).status == 500
+            question = {"messages": [{"role": "user", "content": QUESTION}]}
+            assert caller.call("POST", "/v1/chat", question).status == 500
         finally:
             for table in ("users", "files", "chunks"):
                 connection.execute(f"alter table {table}_away rename to {table}")

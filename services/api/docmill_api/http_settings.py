@@ -45,6 +45,7 @@ _DEMO_RATES = {
     "rate_limit_refresh": "20/15 minutes",
     "rate_limit_upload": "20/hour",
     "rate_limit_search": "60/15 minutes",
+    "rate_limit_chat": "20/hour",
     "rate_limit_webhook": "10/hour",
     "rate_limit_other": "300/15 minutes",
 }
@@ -75,6 +76,9 @@ class HttpSettings(DemoSettings):
         "they count as one, and the quotas bound the files.",
     )
     rate_limit_search: RateText = Field("120/minute", description="Searches of one account.")
+    rate_limit_chat: RateText = Field(
+        "30/minute", description="Questions of one account, each of which a model may be paid for."
+    )
     rate_limit_webhook: RateText = Field(
         "30/minute", description="Test calls and repeated deliveries of webhooks of one account."
     )

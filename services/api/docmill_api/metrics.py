@@ -25,6 +25,12 @@ SEARCHES_DEGRADED = Counter(
     "docmill_searches_degraded_total",
     "Hybrid searches that went by words alone, since the query could not be embedded.",
 )
+CHATS = Counter(
+    "docmill_chats_total",
+    "Questions answered, by what: a `model`, `quotes` of passages, or `nothing`, since nothing"
+    " that was found has the answer.",
+    ("answered_by",),
+)
 LOGIN_FAILURES = Counter(
     "docmill_login_failures_total",
     "Logins refused, by what was wrong: `password` (or e-mail), `refresh_token` (unknown, expired),"

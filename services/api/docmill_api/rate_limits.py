@@ -34,6 +34,7 @@ NAMES = {
     ("POST", "/v1/files/<uuid:file_id>/confirm"): "upload",
     ("POST", "/v1/files/confirm"): "upload",
     ("POST", "/v1/search"): "search",
+    ("POST", "/v1/chat"): "chat",
     # They make docmill call somebody else's server.
     ("POST", "/v1/webhooks/<uuid:webhook_id>/test"): "webhook",
     ("POST", "/v1/webhooks/<uuid:webhook_id>/deliveries/<uuid:delivery_id>/redeliver"): "webhook",

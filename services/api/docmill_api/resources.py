@@ -4,11 +4,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from threading import BoundedSemaphore
 from typing import Self
 
 from sqlalchemy import Engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
+from docmill_api.answering import Answerer, build_answerer
 from docmill_api.event_hub import EventHub
 from docmill_api.health import Health
 from docmill_api.identity_provider import IdentityProvider
@@ -28,6 +30,8 @@ from docmill_shared.row_security import CallerCursor
 #: A query is one short text. A provider that needs longer than this is as good as away, and would
 #: meanwhile hold one of the threads that serve requests.
 QUERY_EMBEDDING_SECONDS = 10.0
+#: A model that writes for longer has lost its reader, and meanwhile holds a thread.
+ANSWER_SECONDS = 20.0
 #: A confirmation asks for one object's size and a deletion deletes one: a store that needs longer
 #: is as good as away, and every request that waits for it holds a thread.
 STORE_SECONDS = 5.0
@@ -62,6 +66,24 @@ class Resources:
     def embedder(self) -> Embedder:
         """Built when first asked for, so that the api starts without loading weights."""
         return self.make_embedder()
+
+    @cached_property
+    def answerer(self) -> Answerer | None:
+        """The model that answers questions; None: none is configured."""
+        settings = self.settings
+        if settings.provider != "gemini":
+            return None
+        return build_answerer(
+            api_key=_gemini_key(settings),
+            model=settings.chat_model,
+            base_url=settings.gemini_base_url,
+            timeout=min(settings.gemini_timeout_seconds, ANSWER_SECONDS),
+        )
+
+    @cached_property
+    def answer_slots(self) -> BoundedSemaphore:
+        """Questions that are with the model at once: half of the requests of this process."""
+        return BoundedSemaphore(max(1, self.settings.api_threads // 2))
 
     @cached_property
     def access_tokens(self) -> AccessTokens:
@@ -139,17 +161,22 @@ class Resources:
         self.broker.client.close()
         if "embedder" in self.__dict__:
             self.embedder.close()
+        if self.__dict__.get("answerer"):
+            self.__dict__["answerer"].close()
 
 
 def _query_embedder(settings: ApiSettings) -> Embedder:
-    key = settings.gemini_api_key
     return build_embedder(
         settings.provider,
-        api_key=key.get_secret_value() if key else None,
+        api_key=_gemini_key(settings),
         model=settings.embedding_model,
         base_url=settings.gemini_base_url,
         timeout=min(settings.gemini_timeout_seconds, QUERY_EMBEDDING_SECONDS),
     )
+
+
+def _gemini_key(settings: ApiSettings) -> str | None:
+    return settings.gemini_api_key.get_secret_value() if settings.gemini_api_key else None
 
 
 def _prepare_session(connection: DBAPIConnection, _: object) -> None:

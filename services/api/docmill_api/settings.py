@@ -27,6 +27,10 @@ class ApiSettings(
     upload_url_seconds: int = Field(
         300, ge=1, le=3600, description="How long the URL for uploading a reserved file is valid."
     )
+    chat_model: str = Field(
+        "gemini-2.5-flash-lite",
+        description="Gemini's model that answers questions; local quotes passages instead.",
+    )
     api_host: str = Field(
         "127.0.0.1", description="Address that the api listens on; 0.0.0.0 in a container."
     )

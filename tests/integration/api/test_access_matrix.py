@@ -149,6 +149,7 @@ _FILE, _WEBHOOK = "/v1/files/<uuid:file_id>", "/v1/webhooks/<uuid:webhook_id>"
 _DELIVERY = f"{_WEBHOOK}/deliveries/<uuid:delivery_id>"
 _ADMIN = "/v1/admin"
 _QUEUE: dict[str, str] = {"queue": INGEST_QUEUE}
+QUESTION = [{"role": "user", "content": "Which passage?"}]
 
 #: How each of the other routes is called so that it does what it is for.
 CALLS: dict[tuple[str, str], Call] = {
@@ -162,6 +163,7 @@ CALLS: dict[tuple[str, str], Call] = {
     ("DELETE", "/v1/api-keys/<uuid:key_id>"): Call({204}, given=World.api_key),
     ("GET", "/v1/usage"): Call({200}),
     ("POST", "/v1/search"): Call({200}, lambda world: {"query": "passage", "mode": "text"}),
+    ("POST", "/v1/chat"): Call({200}, lambda world: {"messages": QUESTION}),
     ("GET", "/v1/events"): Call({200}),
     ("POST", "/v1/files"): Call({201}, lambda world: NEW_FILE),
     ("POST", "/v1/files/bulk"): Call({200, 201, 207}, lambda world: {"files": [NEW_FILE]}),
@@ -224,6 +226,7 @@ SCOPES = {
     "/v1/events": {"GET": KeyScope.FILES_READ},
     "/v1/usage": {"GET": KeyScope.FILES_READ},
     "/v1/search": {"other": KeyScope.SEARCH},
+    "/v1/chat": {"other": KeyScope.SEARCH},
     "/v1/webhooks": {"GET": KeyScope.WEBHOOKS, "other": KeyScope.WEBHOOKS},
 }
 

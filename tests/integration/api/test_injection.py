@@ -91,6 +91,9 @@ def test_a_search_for_sql_finds_nothing_of_others(api: Api, account: Account, pa
         found = account.post("/v1/search", {"query": payload, "mode": mode})
         assert found.status_code == 200, found.text
         assert "secret of somebody" not in found.text
+    answer = account.post("/v1/chat", {"messages": [{"role": "user", "content": payload}]})
+    assert answer.status_code == 200, answer.text
+    assert "secret of somebody" not in answer.text
 
 
 @pytest.mark.parametrize(
@@ -146,8 +149,9 @@ def test_no_input_makes_a_log_line_of_its_own(
         call("GET", "/v1/files%0A%7B%22event%22%3A%22forged%22%7D%0Aforged", token)
         call("POST", "/v1/files", token, {"name": f"a{forged}.txt", "size_bytes": 5})
         call("POST", "/v1/search", token, {"query": forged, "mode": "text"})
+        call("POST", "/v1/chat", token, {"messages": [{"role": "user", "content": forged}]})
         call("POST", "/v1/auth/login", body={"email": f"a@b{forged}", "password": forged})
-        eventually(lambda: process.log.read_text().count("/v1/") >= 6)
+        eventually(lambda: process.log.read_text().count("/v1/") >= 7)
         lines = process.log.read_text().splitlines()
     # Then no line begins with what somebody sent, and as JSON each is one entry
     assert [line for line in lines if line.startswith(("forged", '{"event": "forged"'))] == []

@@ -29,6 +29,7 @@ SLOW = {
     "rate_limit_refresh": "4/hour",
     "rate_limit_upload": "3/hour",
     "rate_limit_search": "2/hour",
+    "rate_limit_chat": "1/hour",
     "rate_limit_webhook": "2/hour",
     "rate_limit_other": "6/hour",
 }
@@ -153,6 +154,11 @@ def test_an_account_is_counted_and_not_its_address(limited: Api, api: Api) -> No
         call(limited, "POST", "/v1/search", body, address=here, headers=bearer) for _ in range(3)
     ]
     assert statuses(searches) == [200, 200, 429]
+    question = {"messages": [{"role": "user", "content": "x"}]}
+    chats = [
+        call(limited, "POST", "/v1/chat", question, address=here, headers=bearer) for _ in range(2)
+    ]
+    assert statuses(chats) == [200, 429]
     uploads = [
         call(
             limited,

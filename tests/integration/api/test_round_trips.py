@@ -73,6 +73,10 @@ REQUESTS: dict[str, Callable[[Api, Account], Request]] = {
     ),
     "GET /v1/files/{id}/download": lambda _, account: _get(account.confirmed(), "/download"),
     "PATCH /v1/files/{id}": lambda _, account: _change(*reserved(account)),
+    "POST /v1/search": lambda api, account: _ask(api, account, "/v1/search", {"query": "words"}),
+    "POST /v1/chat": lambda api, account: _ask(
+        api, account, "/v1/chat", {"messages": [{"role": "user", "content": "words"}]}
+    ),
     "GET /v1/usage": lambda _, __: lambda account: account.get("/v1/usage"),
 }
 
@@ -87,6 +91,11 @@ def _confirm_all(ids: list[str]) -> Request:
 
 def _get(file_id: str, what: str = "") -> Request:
     return lambda account: account.get(f"/v1/files/{file_id}{what}")
+
+
+def _ask(api: Api, account: Account, path: str, body: object) -> Request:
+    api.file_with_chunks(account, ["words"])
+    return lambda account: account.post(path, body)
 
 
 def _change(file_id: str) -> Request:

@@ -16,7 +16,7 @@ from tests.integration.fleet import Fleet, fleet
 
 #: Beside what schemathesis expects of valid data: what no schema can say. Cursors are ours, so a
 #: made-up one is refused; types and sizes of files and targets of webhooks are judged when they
-#: come; a file's name may be long only by folders, which are cut off.
+#: come; a file's name may be long only by folders, which are cut off; a question comes last.
 JUDGED = (
     ("GET", "/v1/files"),
     ("GET", "/v1/files/{file_id}/chunks"),
@@ -28,6 +28,7 @@ JUDGED = (
     ("PATCH", "/v1/files/{file_id}"),
     ("POST", "/v1/webhooks"),
     ("PATCH", "/v1/webhooks/{webhook_id}"),
+    ("POST", "/v1/chat"),
 )
 CONFIGURATION = """
 max-stream-events = 2

@@ -1,0 +1,117 @@
+"""Answers without a model: of the best passages, the sentences that have most of the question.
+
+Plain on purpose. It says nothing that is not written there word for word, needs no language's
+grammar, and costs a millisecond; what is missing is everything that takes understanding.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from docmill_api.answering import Passage
+from docmill_api.answering.citations import Answer, Citation
+
+#: Passages that are quoted at most; a reader looks at no more.
+MOST_QUOTES = 3
+#: Characters of a quote at most.
+LONGEST = 400
+#: A passage is quoted if its sentence has this share of the best one's weight.
+_NEARLY = 0.75
+
+_WORD = re.compile(r"\w+")
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[.!?][\"'”’)\]])\s+|(?<=[。！？])\s*|\n\s*\n\s*")
+_END = re.compile(r"[.!?。！？][\"'”’)\]]*$")
+#: "1." or "e.g." or "No." ends no sentence.
+_NO_END = re.compile(r"(?:^|\s)(?:\d{1,3}|\w{1,2}|\w\.\w)\.$")
+
+
+@dataclass(frozen=True, slots=True)
+class _Sentence:
+    passage: int  #: its place among the passages, from 0
+    text: str
+    weight: int  #: of what it has of the question
+
+
+def quoted(question: str, passages: Sequence[Passage]) -> Answer:
+    """A sentence of the passage that has most of the question, and of those that nearly do.
+
+    ``passages`` are in the order of the search, at least one.
+    """
+    weights = _weights(question)
+    best = sorted(
+        (_best_sentence(place, passage, weights) for place, passage in enumerate(passages)),
+        key=lambda sentence: -sentence.weight,
+    )
+    chosen = best[:1]
+    for sentence in best[1:]:
+        # Passages overlap, so that neighbours may have the same best sentence.
+        new = all(sentence.text != each.text for each in chosen)
+        if new and 0 < _NEARLY * chosen[0].weight <= sentence.weight:
+            chosen.append(sentence)
+    shown = list(enumerate(chosen[:MOST_QUOTES], 1))
+    return Answer(
+        "\n".join(f"“{sentence.text}” [{number}]" for number, sentence in shown),
+        [Citation(number, sentence.passage, sentence.text) for number, sentence in shown],
+    )
+
+
+def _best_sentence(place: int, passage: Passage, weights: dict[str, int]) -> _Sentence:
+    found = [
+        _Sentence(place, text, sum(weights.get(stem, 0) for stem in _stems(text)))
+        for text in _sentences(passage)
+    ]
+    # A passage may begin within a sentence, which is whole in the passage before.
+    whole = [each for each in found[1:] if each.weight] if found[0].text[0].islower() else found
+    return max(whole or found, key=lambda sentence: sentence.weight)
+
+
+def _sentences(passage: Passage) -> list[str]:
+    """Its text in pieces of one line each, at most :data:`LONGEST` characters, no word cut.
+
+    A piece is a sentence; where there are none, as in tables, lines, as many as fit. The heading
+    that begins the passage belongs to none, unless nothing else is there.
+    """
+    heading = passage.heading_path[-1] if passage.heading_path else ""
+    text = passage.text.strip()
+    return list(_pieces(text.removeprefix(heading).strip() or text)) or [text]
+
+
+def _pieces(text: str) -> Iterator[str]:
+    held = ""
+    for sentence in _SENTENCE_END.split(text):
+        for line in [sentence] if len(sentence) <= LONGEST else sentence.splitlines():
+            joined = " ".join(f"{held} {line}".split())
+            if held and len(joined) > LONGEST:
+                yield _cut(held)
+                joined = " ".join(line.split())
+            held = joined
+            # A heading is worth nothing without what follows it.
+            if _END.search(held) and not _NO_END.search(held):
+                yield _cut(held)
+                held = ""
+    if held:
+        yield _cut(held)
+
+
+def _cut(line: str) -> str:
+    if len(line) <= LONGEST:
+        return line
+    return line[: LONGEST + 1].rpartition(" ")[0] or line[:LONGEST]
+
+
+def _weights(question: str) -> dict[str, int]:
+    """What each word of the question counts: the longer it is, the rarer, and the more it tells.
+
+    Zipf's law of abbreviation, which holds in every language that it was looked for in; a list of
+    words to leave out would be one language's.
+    """
+    return {
+        stem: max(len(word) - 2, 0)
+        for word in _WORD.findall(question.casefold())
+        for stem in _stems(word)
+    }
+
+
+def _stems(text: str) -> frozenset[str]:
+    """The first five letters of each word: the plainest stemmer, and one for many languages."""
+    return frozenset(word[:5] for word in _WORD.findall(text.casefold()))

@@ -1,0 +1,104 @@
+"""Answers without a model: which sentences are quoted, and that they are written there."""
+
+import pytest
+
+from docmill_api.answering import Passage
+from docmill_api.answering.quotes import LONGEST, MOST_QUOTES, quoted
+
+
+def passage(text: str, *headings: str) -> Passage:
+    return Passage("a.txt", None, None, headings, text)
+
+
+def test_the_sentence_that_has_most_of_the_question_is_quoted() -> None:
+    found = [
+        passage("The station is old. Without sun, a full battery lasts ten days. Then it stops.")
+    ]
+
+    answer = quoted("How long does the battery last without sun?", found)
+
+    assert answer.text == "“Without sun, a full battery lasts ten days.” [1]"
+    [citation] = answer.citations
+    assert (citation.number, citation.passage) == (1, 0)
+    assert citation.quote == "Without sun, a full battery lasts ten days."
+
+
+def test_the_passage_that_has_most_comes_first_and_others_if_they_nearly_have_as_much() -> None:
+    found = [
+        passage("Nothing of this is about what was asked, although it was found first."),
+        passage("The wind vane has bearings which last for years and years and years."),
+        passage("Replace the bearings of the wind vane in spring, never in the autumn."),
+        passage("The colour of the vane is grey, and nobody has ever complained of it."),
+    ]
+
+    answer = quoted("When do I replace the bearings of the wind vane?", found)
+
+    assert [each.passage for each in answer.citations] == [2]
+    answer = quoted("bearings of the wind vane", found)
+    assert [each.passage for each in answer.citations] == [1, 2]
+    assert answer.text.splitlines()[1].endswith("” [2]")
+
+
+def test_no_more_than_a_reader_looks_at() -> None:
+    found = [passage(f"The battery number {number} lasts for ten days.") for number in range(9)]
+
+    assert len(quoted("battery", found).citations) == MOST_QUOTES
+
+
+def test_the_same_sentence_is_quoted_once() -> None:
+    twice = "Without sun, a full battery lasts ten days."
+    found = [passage(f"Something before it stands here. {twice}"), passage(f"{twice} And so on.")]
+
+    assert len(quoted("How long does the battery last?", found).citations) == 1
+
+
+@pytest.mark.parametrize("question", ["???", "zebra", "今何時ですか", "a"])
+def test_where_no_word_is_shared_the_best_passage_is_quoted(question: str) -> None:
+    found = [passage("It runs for forty hours. Then it rests."), passage("Something else.")]
+
+    answer = quoted(question, found)
+
+    assert [each.passage for each in answer.citations] == [0]
+
+
+def test_a_heading_that_begins_the_passage_is_no_sentence() -> None:
+    found = [
+        passage("4.1 How long the battery lasts\nA full one lasts ten days.", "4", "4.1 How l")
+    ]
+    found = [passage(found[0].text, "4", "4.1 How long the battery lasts")]
+
+    assert (
+        quoted("How long does the battery last?", found).text == "“A full one lasts ten days.” [1]"
+    )
+
+
+def test_a_sentence_that_began_in_another_passage_gives_way_to_a_whole_one() -> None:
+    found = [passage("battery of the mast, and battery again. The battery lasts for ten days.")]
+
+    assert quoted("battery of the mast", found).text == "“The battery lasts for ten days.” [1]"
+
+
+def test_abbreviations_and_numbers_end_no_sentence() -> None:
+    found = [passage("Use oil of type no. 5 for it, e.g. for the bearings of the mast. Then wait.")]
+
+    whole = "Use oil of type no. 5 for it, e.g. for the bearings of the mast."
+    assert quoted("Which oil for the bearings?", found).citations[0].quote == whole
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "word " * 500,
+        "word" * 500,
+        "\n".join(f"Team: {number} | Cups: {number}" for number in range(100)),
+        "一二三四五。" * 200,
+        "***",
+        "\u200b",
+    ],
+)
+def test_a_quote_is_short_and_stands_in_the_passage(text: str) -> None:
+    [citation] = quoted("word team cups 一二三", [passage(text)]).citations
+
+    assert citation.quote
+    assert len(citation.quote) <= LONGEST
+    assert citation.quote in " ".join(text.split())
