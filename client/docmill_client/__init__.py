@@ -4,12 +4,25 @@
         file = client.upload("report.pdf")
         for passage in client.search("how long does the battery last?").passages:
             print(passage.file_name, passage.page_start, passage.text)
+        print(client.chat("how long does the battery last?").answer)
 
 Whatever goes wrong is a :class:`DocmillError`, whose text is a sentence for a person.
 """
 
-from docmill_client.answers import FINAL, Chunk, Event, File, Found, Json, Passage
-from docmill_client.client import Client, Uploaded
+from docmill_client.answers import (
+    FINAL,
+    Chunk,
+    Citation,
+    Event,
+    File,
+    Found,
+    Json,
+    Message,
+    Notice,
+    Passage,
+    Reply,
+)
+from docmill_client.client import Client
 from docmill_client.errors import (
     ApiError,
     Conflict,
@@ -29,7 +42,7 @@ from docmill_client.errors import (
     WaitedTooLong,
     WebhookRejected,
 )
-from docmill_client.uploads import OnProgress
+from docmill_client.uploads import OnProgress, Uploaded
 from docmill_client.waiting import OnLook
 from docmill_client.webhooks import verify_webhook
 
@@ -37,6 +50,7 @@ __all__ = [
     "FINAL",
     "ApiError",
     "Chunk",
+    "Citation",
     "Client",
     "Conflict",
     "DocmillError",
@@ -48,12 +62,15 @@ __all__ = [
     "Found",
     "InvalidRequest",
     "Json",
+    "Message",
     "NotDocmill",
     "NotFound",
+    "Notice",
     "OnLook",
     "OnProgress",
     "Passage",
     "RateLimited",
+    "Reply",
     "ServerFault",
     "Unauthorized",
     "Unavailable",

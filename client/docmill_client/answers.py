@@ -1,5 +1,6 @@
 """What the api answers, as its callers read it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
@@ -8,6 +9,9 @@ Json = dict[str, Any]
 
 #: Nothing more happens to such a file by itself.
 FINAL = frozenset({"COMPLETED", "DUPLICATE", "FAILED"})
+
+#: What a request of a conversation takes: messages with the question, characters of each.
+_MESSAGES, _CHARACTERS = 20, 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A passage and the file that it is from; with a score where a search found it."""
+    """A passage and the file that it is from; with scores in the answer to a search."""
 
     file_id: str
     file_name: str
@@ -107,7 +111,7 @@ class Passage:
 
     @classmethod
     def of(cls, body: Json) -> Self:
-        """From the JSON of a search result."""
+        """From the JSON of a search result, or of a citation."""
         return cls(
             file_id=body["file"]["id"],
             file_name=body["file"]["name"],
@@ -116,8 +120,8 @@ class Passage:
             page_end=body["page_end"],
             heading_path=list(body["heading_path"]),
             text=body["text"],
-            score=body["score"],
-            similarity=body["similarity"],
+            score=body.get("score"),
+            similarity=body.get("similarity"),
         )
 
     @classmethod
@@ -162,6 +166,85 @@ class Found:
         """From the JSON of a search's answer."""
         passages = [Passage.of(each) for each in body["results"]]
         return cls(passages, body["degraded"], body["took_ms"])
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What one side of a conversation said."""
+
+    role: str  #: ``user`` or ``assistant``
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A passage that an answer rests on."""
+
+    number: int  #: where the answer says ``[1]``, it rests on number 1
+    passage: Passage
+    quote: str | None  #: words of the passage; None: the passage as a whole
+
+    @classmethod
+    def of(cls, body: Json) -> Self:
+        """From the JSON of a citation."""
+        return cls(body["number"], Passage.of(body), body["quote"])
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Why no model wrote an answer."""
+
+    code: str  #: for programs, as ``no_model``
+    detail: str  #: a sentence for people
+
+    @classmethod
+    def of(cls, body: Json | None) -> Self | None:
+        """From the JSON of a notice."""
+        return None if body is None else cls(body["code"], body["detail"])
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to a question."""
+
+    answer: str
+    answered: bool  #: whether anything that was found answers it; if not, ``answer`` says so
+    citations: list[Citation]
+    model: str | None  #: which one wrote it; None: it is quotes, and ``notice`` says why
+    notice: Notice | None
+    degraded: bool  #: found by words alone, because the question could not be embedded
+    took_ms: float
+    history: tuple[Message, ...]  #: what was said, for the next question
+
+    @classmethod
+    def of(cls, body: Json, asked: Sequence[Message]) -> Self:
+        """From the JSON of a chat's answer and the messages that it was asked with."""
+        return cls(
+            answer=body["answer"],
+            answered=body["answered"],
+            citations=[Citation.of(each) for each in body["citations"]],
+            model=body["model"],
+            notice=Notice.of(body["notice"]),
+            degraded=body["degraded"],
+            took_ms=body["took_ms"],
+            history=latest((*asked, Message("assistant", body["answer"]))),
+        )
+
+
+def latest(said: Sequence[Message]) -> tuple[Message, ...]:
+    """The end of a conversation that one request takes beside its question.
+
+    It begins with a question, and what is too long of a message is cut off.
+    """
+    kept = [
+        Message(each.role, each.content.strip()[:_CHARACTERS])
+        for each in said
+        if each.content.strip()
+    ]
+    del kept[: -(_MESSAGES - 1)]
+    while kept and kept[0].role != "user":
+        del kept[0]
+    return tuple(kept)
 
 
 @dataclass(frozen=True, slots=True)

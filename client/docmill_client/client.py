@@ -1,8 +1,7 @@
 """One account's view of one docmill."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -10,26 +9,16 @@ from typing import Any, Self
 from uuid import uuid4
 
 from docmill_client import events, uploads, waiting
-from docmill_client.answers import Chunk, Event, File, Found, Json
+from docmill_client.answers import Chunk, Event, File, Found, Json, Message, Reply, latest
 from docmill_client.api import Api
 from docmill_client.authorization import Authorization, GivenToken, Login
-from docmill_client.errors import DocmillError
 from docmill_client.retries import Retries
 from docmill_client.transport import Call, Transport
-from docmill_client.uploads import OnProgress, Wish
+from docmill_client.uploads import OnProgress, Uploaded, Wish
 from docmill_client.waiting import OnLook
 
 AnyPath = str | PathLike[str]
 _HOUR = 3_600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Uploaded:
-    """What became of one of many uploads: a file, or the error that was in its way."""
-
-    path: Path
-    file: File | None
-    error: DocmillError | OSError | None = None
 
 
 class Client:
@@ -149,25 +138,14 @@ class Client:
         An error of one is in its place of the answer and does not keep the others. ``on_progress``
         is called by several threads.
         """
-
-        def send(path: Path) -> Uploaded:
-            progress = None if on_progress is None else lambda *sent: on_progress(path, *sent)
-            wish = Wish(path, None, None, visibility, bulk, find_duplicate)
-            try:
-                return Uploaded(path, uploads.upload(self._api, wish, progress))
-            except (DocmillError, OSError) as error:
-                return Uploaded(path, None, error)
-
-        executor = ThreadPoolExecutor(at_once, thread_name_prefix="docmill-upload")
-        try:
-            sent = list(executor.map(send, [Path(path) for path in paths]))
-        finally:
-            executor.shutdown(cancel_futures=True)
+        wish = partial(Wish, visibility=visibility, bulk=bulk, find_duplicate=find_duplicate)
+        wishes = [wish(Path(path)) for path in paths]
+        sent = uploads.upload_many(self._api, wishes, on_progress, at_once)
         if not wait:
             return sent
         unfinished = {each.file.id for each in sent if each.file and not each.file.is_final}
         ended = self.wait(unfinished, timeout=timeout) if unfinished else {}
-        return [_after(each, ended, unfinished) for each in sent]
+        return [each.after(ended) for each in sent]
 
     def wait(
         self,
@@ -259,6 +237,32 @@ class Client:
         # It changes nothing, so it may be asked again.
         return Found.of(self._api.call(Call("POST", "/v1/search", body=wish, repeatable=True)))
 
+    def chat(
+        self,
+        question: str,
+        *,
+        history: Sequence[Message] = (),
+        scope: str = "all",
+        file_ids: Collection[str] | None = None,
+        limit: int = 8,
+    ) -> Reply:
+        """The answer to ``question``, with the passages that it rests on: at most ``limit``.
+
+        ``history``: what was said before, as the last ``Reply`` has it; the server keeps none of
+        it. ``scope``: as in a search.
+        """
+        messages = (*latest(history), Message("user", question))
+        wish: Json = {
+            "messages": [{"role": each.role, "content": each.content} for each in messages],
+            "scope": scope,
+            "limit": limit,
+        }
+        if file_ids is not None:
+            wish["file_ids"] = list(file_ids)
+        # It changes nothing, so it may be asked again.
+        body = self._api.call(Call("POST", "/v1/chat", body=wish, repeatable=True))
+        return Reply.of(body, messages)
+
     def events(
         self, file_id: str | None = None, *, last_event_id: str | None = None
     ) -> Iterator[Event]:
@@ -286,13 +290,3 @@ class Client:
         if self._login is None:
             raise ValueError("This client has a token and no account.")
         return self._login
-
-
-def _after(sent: Uploaded, ended: dict[str, File], unfinished: set[str]) -> Uploaded:
-    """The same with the file as it has become."""
-    if sent.file is None or sent.file.id not in unfinished:
-        return sent
-    if sent.file.id in ended:
-        return Uploaded(sent.path, ended[sent.file.id])
-    gone = DocmillError(f"{sent.path.name} was deleted before it was ingested.", code="gone")
-    return Uploaded(sent.path, None, gone)

@@ -78,6 +78,9 @@ class Transport:
             response = self.retries.send(send) if call.repeatable else send()
         except httpx.TransportError as error:
             raise unreachable(error, self.url) from None
+        except UnicodeEncodeError:  # as in a file's name that is no text
+            sentence = "The text that was to be sent is not valid Unicode."
+            raise DocmillError(sentence, code="not_unicode") from None
         return _body(response)
 
     @contextmanager

@@ -1,8 +1,10 @@
 """Reserve, send the bytes to the object store, confirm."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -10,7 +12,7 @@ import httpx
 
 from docmill_client.answers import File, Json
 from docmill_client.api import Api
-from docmill_client.errors import FileChanged, UploadRefused
+from docmill_client.errors import DocmillError, FileChanged, UploadRefused
 from docmill_client.transport import Call
 
 #: Bytes that were sent of how many.
@@ -29,6 +31,24 @@ class Wish:
     visibility: str = "private"
     bulk: bool = False
     find_duplicate: bool = False  #: read the file twice, and do not send what is there already
+
+
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """What became of one of many uploads: a file, or the error that was in its way."""
+
+    path: Path
+    file: File | None
+    error: DocmillError | OSError | None = None
+
+    def after(self, ended: Mapping[str, File]) -> "Uploaded":
+        """The same with the file as it has become, once it was waited for."""
+        if self.file is None or self.file.is_final:
+            return self
+        if self.file.id in ended:
+            return Uploaded(self.path, ended[self.file.id])
+        gone = DocmillError(f"{self.path.name} was deleted before it was ingested.", code="gone")
+        return Uploaded(self.path, None, gone)
 
 
 def upload(api: Api, wish: Wish, on_progress: OnProgress | None = None) -> File:
@@ -61,6 +81,28 @@ def upload(api: Api, wish: Wish, on_progress: OnProgress | None = None) -> File:
         )
     file_id = reserved["file"]["id"]
     return File.of(api.call(Call("POST", f"/v1/files/{file_id}/confirm", repeatable=True)))
+
+
+def upload_many(
+    api: Api,
+    wishes: Sequence[Wish],
+    on_progress: Callable[[Path, int, int], None] | None,
+    at_once: int,
+) -> list[Uploaded]:
+    """What became of each, in their order; ``on_progress`` is called by several threads."""
+
+    def send(wish: Wish) -> Uploaded:
+        progress = None if on_progress is None else partial(on_progress, wish.path)
+        try:
+            return Uploaded(wish.path, upload(api, wish, progress))
+        except (DocmillError, OSError) as error:
+            return Uploaded(wish.path, None, error)
+
+    executor = ThreadPoolExecutor(at_once, thread_name_prefix="docmill-upload")
+    try:
+        return list(executor.map(send, wishes))
+    finally:
+        executor.shutdown(cancel_futures=True)
 
 
 def _body(wish: Wish, size: int) -> Json:

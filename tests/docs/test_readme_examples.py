@@ -115,6 +115,7 @@ def test_python(folder: Path, client: Client) -> None:
     assert any(line.startswith("COMPLETED ") for line in lines)
     assert any(line.startswith("report.pdf, page 5: 4 Power") for line in lines)
     assert ANSWER in printed
+    assert re.fullmatch(r"“.*battery.*” \[1\]", lines[-1]), "the answer of a chat"
     assert_ingested(client)
 
 

@@ -45,6 +45,13 @@ def test_up_serves_other_terminals_until_it_is_asked_to_stop(
         assert "station-handbook.pdf, page 5" in found.stdout
         assert "ten days" in found.stdout
         assert not CONTROL_CODE.search(ingested.stdout + listed + found.stdout)
+        # A question is answered from it, and the answer names its source.
+        answered = run("chat", "How long does the battery last without sun?", data=data)
+        assert answered.returncode == 0, answered.stderr
+        assert "ten days.” [1]\n\n[1] station-handbook.pdf, page 5\n" in answered.stdout
+        assert answered.stdout.count("No language model is configured") == 1
+        assert not CONTROL_CODE.search(answered.stdout)
+        assert max(map(len, answered.stdout.splitlines())) <= 80
 
         # When a file is not what it says, then its reason and its sentence are shown.
         failed = run("ingest", wrong, data=data)
@@ -105,7 +112,14 @@ def test_up_names_the_process_that_died_and_stops(
 
 
 @pytest.mark.parametrize(
-    "arguments", [("files",), ("search", "anything"), ("ingest", EXAMPLES / "readings.csv")]
+    "arguments",
+    [
+        ("files",),
+        ("search", "anything"),
+        ("chat", "anything"),
+        ("chat",),
+        ("ingest", EXAMPLES / "readings.csv"),
+    ],
 )
 def test_without_a_server_there_is_a_sentence(
     tmp_path: Path, arguments: tuple[object, ...]

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from docmill_dev import citations, mailbox, operate, session, terminal
+from docmill_dev.conversation import Conversation
 from docmill_dev.file_lines import listed
 from docmill_dev.invocation import FAILED, Data, answering, directory_of
 from docmill_dev.processes import end_on_signals
@@ -164,6 +165,25 @@ def search(
         found = client.search(query, limit=limit, mode=mode.value)
         console.print()
         citations.show(console, found, query)
+
+
+@app.command(rich_help_panel=_USE)
+def chat(
+    question: Annotated[
+        str | None, typer.Argument(metavar="QUESTION", show_default="a conversation")
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(min=1, max=20, help="Passages that an answer may rest on.")
+    ] = 8,
+    data: Data = None,
+) -> None:
+    """Answer questions from the files, and name the passages that say so."""
+    with answering(), session.connect(os.environ, directory_of(data)) as client:
+        conversation = Conversation(client, terminal.output(), limit)
+        if question is None:
+            conversation.run()
+        else:
+            conversation.ask(question)
 
 
 @mail_app.callback(invoke_without_command=True)

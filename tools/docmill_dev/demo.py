@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from docmill_client import Client, Passage
-from docmill_dev import citations, places, session, terminal
+from docmill_dev import citations, places, replies, session, terminal
 from docmill_dev.development import Development
 from docmill_dev.session import Session
 from docmill_dev.terminal import count, seconds
@@ -24,6 +24,7 @@ _PASSAGES_PER_QUESTION = 2
 _NEARLY = 0.8
 #: Without a question, so many files show how they begin.
 _BEGINNINGS = 3
+_CHAT = "How long does the battery last without sun?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Demo:
 
     files: Sequence[Path]
     questions: Sequence[str]
+    chat: str | None = None  #: what a conversation begins with; None: the first question
 
     @classmethod
     def of_examples(cls) -> "Demo":
@@ -41,7 +43,7 @@ class Demo:
         # Neither a note to the reader of the folder nor the questions are documents of it.
         about = {"README.md", "questions.json"}
         files = sorted(path for path in folder.iterdir() if path.name not in about)
-        return cls(files, [each["question"] for each in asked])
+        return cls(files, [each["question"] for each in asked], _CHAT)
 
 
 def run(demo: Demo, directory: Path, console: Console) -> bool:
@@ -59,7 +61,9 @@ def run(demo: Demo, directory: Path, console: Console) -> bool:
         console.print()
         for question in demo.questions:
             _ask(client, question, console)
-        if not demo.questions:
+        if demo.questions:
+            _chat(client, demo.chat or demo.questions[0], console)
+        else:
             _show_beginnings(client, outcome, console)
         _sum_up(demo, outcome, time.monotonic() - started, console)
         if own is not None:
@@ -95,6 +99,12 @@ def _ask(client: Client, question: str, console: Console) -> None:
     found = client.search(question, limit=_PASSAGES_PER_QUESTION)
     worth = [each for each in found.passages if _is_worth_showing(each, found.passages[0])]
     citations.show(console, replace(found, passages=worth), question)
+
+
+def _chat(client: Client, question: str, console: Console) -> None:
+    console.print(Text("  And as a conversation, with docmill chat\n", "bold"))
+    console.print(Text(f"> {question}\n"))
+    replies.show(console, client.chat(question), question)
 
 
 def _is_worth_showing(passage: Passage, best: Passage) -> bool:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from docmill_dev.terminal import ago
+from docmill_dev.terminal import ago, harmless
 
 
 class NoSuchMail(LookupError):
@@ -60,23 +60,18 @@ def show_list(console: Console, mails: list[Caught], now: datetime) -> None:
     table.add_column(justify="right", no_wrap=True)
     for number, mail in enumerate(mails, 1):
         cells = (mail.header("To"), mail.header("Subject"), ago(mail.at, now))
-        table.add_row(Text(str(number), "bold"), *(_plain(cell) for cell in cells))
+        table.add_row(Text(str(number), "bold"), *(Text(harmless(cell)) for cell in cells))
     console.print(table)
 
 
 def show(console: Console, mail: Caught) -> None:
     """The headers that a person reads, and the text."""
     for name in ("From", "To", "Date", "Subject"):
-        line = Text.assemble((f"{name}: ", "dim"), _plain(mail.header(name)))
+        line = Text.assemble((f"{name}: ", "dim"), harmless(mail.header(name)))
         console.print(line, soft_wrap=True)
     console.print()
     for each in mail.text().splitlines():
-        console.print(_plain(each), soft_wrap=True)
-
-
-def _plain(text: str) -> Text:
-    """Without anything that a terminal would obey: the text is somebody else's."""
-    return Text("".join(each if each.isprintable() or each == "\t" else "�" for each in text))
+        console.print(Text(harmless(each)), soft_wrap=True)
 
 
 def _read(path: Path) -> Caught:

@@ -19,7 +19,7 @@ from docmill_dev.operator_answers import (
     RunDetails,
     Worker,
 )
-from docmill_dev.terminal import WIDTH, ago, count, seconds
+from docmill_dev.terminal import WIDTH, ago, count, harmless, seconds
 
 #: So much of an id is shown in a list; enough of it to name one of many.
 SHORT_ID = 8
@@ -141,7 +141,7 @@ def dead_table(letters: Sequence[DeadLetter], now: datetime) -> Table:
             ago(_time(letter["died_at"]), now),
             letter["queue"],
             letter["actor"] or "?",
-            Text(_plain(letter["error"]), "red"),
+            Text(harmless(letter["error"]), "red"),
         )
     return table
 
@@ -155,7 +155,7 @@ def dead_page(letter: DeadLetterDetails, now: datetime) -> Group:
     facts.add_row("Queue", letter["queue"])
     facts.add_row("Message", letter["actor"] or "cannot be read")
     for name, value in letter["arguments"].items():
-        facts.add_row(f"  {_plain(name)}", _value(value))
+        facts.add_row(f"  {harmless(name)}", _value(value))
     for value in letter["positional"]:
         facts.add_row("  -", _value(value))
     if letter["sent_at"]:
@@ -163,11 +163,11 @@ def dead_page(letter: DeadLetterDetails, now: datetime) -> Group:
     facts.add_row(
         "Died", f"{ago(_time(letter['died_at']), now)}, tried {count(letter['retries'], 'time')}"
     )
-    facts.add_row("Error", Text(_plain(letter["error"]), "red"))
+    facts.add_row("Error", Text(harmless(letter["error"]), "red"))
     rest = letter["traceback"] or letter["raw"]
     if not rest:
         return Group(facts)
-    return Group(facts, Text(), Text(_plain(rest.strip()), "dim", overflow="fold"))
+    return Group(facts, Text(), Text(harmless(rest.strip()), "dim", overflow="fold"))
 
 
 def age_of(age: float) -> str:
@@ -239,7 +239,7 @@ def _result(run: LastRun) -> Text:
     mark, style = _LOOK[run["status"]]
     said = run["status"]
     if run["error"]:
-        said = f"{said}: {_plain(run['error'].strip()).partition(chr(10))[0]}"
+        said = f"{said}: {harmless(run['error'].strip()).partition(chr(10))[0]}"
     elif run["status"] == "succeeded":
         done = [
             f"{name.replace('_', ' ')} {number:,}"
@@ -256,7 +256,7 @@ def _indented(sentence: str, style: str = "", level: int = 1) -> Text:
     # The terminal's width is the console's business, but a hanging indent is ours.
     indent = "  " * level
     wrapped = textwrap.fill(
-        _plain(sentence),
+        harmless(sentence),
         WIDTH,
         initial_indent=indent,
         subsequent_indent=indent,
@@ -266,12 +266,7 @@ def _indented(sentence: str, style: str = "", level: int = 1) -> Text:
 
 
 def _value(value: object) -> str:
-    return _plain(value) if isinstance(value, str) else json.dumps(value)
-
-
-def _plain(text: str) -> str:
-    """Without what could steer a terminal: errors and arguments may quote a stranger's document."""
-    return "".join(each if each.isprintable() or each in "\n\t" else "�" for each in text)
+    return harmless(value) if isinstance(value, str) else json.dumps(value)
 
 
 def _number(number: int) -> str:

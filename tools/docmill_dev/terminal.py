@@ -5,6 +5,7 @@ line is plain and complete.
 """
 
 import contextlib
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 WIDTH = 80
+#: Controls but for tabs and line ends, and what turns the direction of the text behind it.
+_STEERING = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def output() -> Console:
@@ -32,18 +35,36 @@ def output() -> Console:
 def complain(sentence: str) -> None:
     """One sentence to stderr."""
     Console(stderr=True, highlight=False, soft_wrap=True).print(
-        Text.assemble(("docmill: ", "bold red"), sentence)
+        Text.assemble(("docmill: ", "bold red"), harmless(sentence))
     )
+
+
+def harmless(text: str) -> str:
+    """Without anything that a terminal would obey: for what others wrote."""
+    return _STEERING.sub("�", text)
+
+
+def wrapped(console: Console, text: str, columns: int) -> list[str]:
+    """Harmless lines of at most so many columns, of which some characters take two."""
+    lines = Text(harmless(text)).wrap(console, max(columns, 10))
+    return [line.plain.rstrip() for line in lines]
+
+
+@contextlib.contextmanager
+def busy(console: Console, what: str) -> Iterator[None]:
+    """A spinner while it runs; nothing in a pipe."""
+    if console.is_terminal:
+        with console.status(f"{what} …", spinner="dots", spinner_style="cyan"):
+            yield
+    else:
+        yield
 
 
 @contextlib.contextmanager
 def step(console: Console, what: str, done: str = "") -> Iterator[None]:
     """A spinner while it runs, a line with its seconds when it is done, nothing if it fails."""
     started = time.monotonic()
-    if console.is_terminal:
-        with console.status(f"{what} …", spinner="dots", spinner_style="cyan"):
-            yield
-    else:
+    with busy(console, what):
         yield
     line = Table.grid(expand=True, padding=(0, 1))
     line.add_column(width=3, justify="right")

@@ -64,6 +64,7 @@ def _welcome(account: Session, *, catches_mail: bool) -> Panel:
     table.add_row("In another terminal", Text(f"{docmill} ingest report.pdf notes.md", "green"))
     table.add_row("", Text(f"{docmill} files", "green"))
     table.add_row("", Text(f'{docmill} search "your question"', "green"))
+    table.add_row("", Text(f'{docmill} chat "your question"', "green"))
     table.add_row("", Text(f"{docmill} jobs", "green"))
     if catches_mail:
         table.add_row("", Text(f"{docmill} mail", "green"))

@@ -58,6 +58,38 @@ def test_a_file_goes_in_is_found_and_goes(client: Client, tmp_path: Path) -> Non
     assert client.search("battery", scope="mine").passages == []
 
 
+def test_a_conversation_about_files(client: Client) -> None:
+    handbook, notes = client.upload(HANDBOOK), client.upload(NOTES)
+
+    first = client.chat("How long does the battery last without sun?", scope="mine")
+
+    assert (first.answered, first.degraded, first.model) == (True, False, None)
+    assert first.notice is not None
+    assert first.notice.code == "no_model"
+    source = first.citations[0]
+    assert (source.number, source.passage.file_id) == (1, handbook.id)
+    assert source.passage.citation.startswith("station-handbook.pdf, page 5: 4 Power")
+    assert source.quote is not None
+    assert "a full battery lasts ten days" in source.quote
+    assert first.answer.startswith(f"“{source.quote}” [1]")
+
+    # What follows is understood from what was said, however long that becomes.
+    reply = client.chat("And what is switched off first?", history=first.history, scope="mine")
+    assert "the heating" in reply.answer
+    for _ in range(10):
+        reply = client.chat("And then?", history=reply.history, scope="mine", limit=20)
+    assert reply.history[-1].content == reply.answer
+
+    of_one = client.chat("What is switched off first?", file_ids=[notes.id], limit=1)
+    assert [each.passage.file_id for each in of_one.citations] == [notes.id]
+
+    client.delete(handbook.id)
+    client.delete(notes.id)
+    nothing = client.chat("How long does the battery last?", scope="mine")
+    assert (nothing.answered, nothing.citations) == (False, [])
+    assert nothing.answer
+
+
 def test_what_is_there_already_is_not_sent(client: Client) -> None:
     first = client.upload(NOTES)
     sent: list[int] = []
@@ -147,6 +179,7 @@ def test_an_api_key_does_what_its_scopes_say(client: Client) -> None:
     with Client(client.url, token=key) as reader:
         assert list(reader.files()) == []
         assert reader.search("anything").passages == []
+        assert not reader.chat("anything").answered
         with pytest.raises(Forbidden):
             reader.upload(NOTES)
 

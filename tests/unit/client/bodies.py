@@ -15,3 +15,17 @@ def file_body(**changes: object) -> dict[str, object]:
 
 def listing(*files: dict[str, object], more: str | None = None) -> Answer:
     return 200, {"items": list(files), "next_cursor": more}
+
+
+def citation_body(number: int = 1, **changes: object) -> dict[str, object]:
+    """What a chat's answer rests on."""
+    place = {"page_start": 5, "page_end": 6, "heading_path": ["4 Power", "4.1 Battery"]}
+    file = {"id": "f1", "name": "handbook.pdf"}
+    words = {"text": "Without sun it lasts ten days.", "quote": "it lasts ten days"}
+    return {"number": number, "chunk_id": "c1", "file": file, **place, **words, **changes}
+
+
+def chat_body(answer: str = "Ten days [1].", **changes: object) -> dict[str, object]:
+    """What a model has answered."""
+    said = {"answer": answer, "answered": True, "citations": [citation_body()]}
+    return {**said, "model": "m-1", "notice": None, "degraded": False, "took_ms": 1.5, **changes}
