@@ -36,10 +36,11 @@ class Why(StrEnum):
     MODEL_DECLINED = "model_declined"
     NOT_GROUNDED = "not_grounded"
 
-    @property
-    def sentence(self) -> str:
-        """For people."""
-        return f"{_SENTENCES[self]}, so these are the passages that fit best, word for word."
+    def sentence(self, *, quoted: bool) -> str:
+        """For people; ``quoted``: there is something to quote."""
+        if quoted:
+            return f"{_SENTENCES[self]}, so these are the passages that fit best, word for word."
+        return f"{_SENTENCES[self]}, and no passage has enough of the question's words to quote."
 
 
 _SENTENCES = {
@@ -104,6 +105,7 @@ def chat(
         answer = _written(resources, turns, passages)
     if isinstance(answer, Why):
         why, answer = answer, quotes.quoted(query, passages)
+        answer = answer if answer.citations else _NO_ANSWER
     elif passages and resources.answerer is not None:
         model = resources.answerer.model
     by = "nothing" if not answer.citations else "quotes" if why else "model"

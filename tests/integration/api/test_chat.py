@@ -284,6 +284,20 @@ def test_without_a_model_passages_are_quoted_and_it_says_so(api: Api, account: A
     assert chat(api.account(), "x", scope="mine")["notice"] is None
 
 
+def test_what_has_nothing_of_the_question_is_not_quoted(api: Api, account: Account) -> None:
+    api.file_with_chunks(account, [BATTERY])
+
+    answer = chat(account, "zxqv blorf", scope="mine")
+
+    assert (answer["answered"], answer["citations"]) == (False, [])
+    assert answer["answer"] == "Nothing that was found in your files answers this question."
+    assert answer["notice"] == {
+        "code": "no_model",
+        "detail": "No language model is configured, and no passage has enough of the question's"
+        " words to quote.",
+    }
+
+
 def test_a_question_that_cannot_be_embedded_is_answered_by_words(
     ada: Account, emulator: GeminiEmulator
 ) -> None:

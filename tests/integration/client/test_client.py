@@ -80,8 +80,8 @@ def test_a_conversation_about_files(client: Client) -> None:
         reply = client.chat("And then?", history=reply.history, scope="mine", limit=20)
     assert reply.history[-1].content == reply.answer
 
-    of_one = client.chat("What is switched off first?", file_ids=[notes.id], limit=1)
-    assert [each.passage.file_id for each in of_one.citations] == [notes.id]
+    of_one = client.chat("What must a thermometer show in ice?", file_ids=[notes.id])
+    assert {each.passage.file_id for each in of_one.citations} == {notes.id}
 
     client.delete(handbook.id)
     client.delete(notes.id)

@@ -17,8 +17,14 @@ MOST_QUOTES = 3
 LONGEST = 400
 #: A passage is quoted if its sentence has this share of the best one's weight.
 _NEARLY = 0.75
+#: Without this share of the question's weight, a sentence has nothing to do with it.
+_ENOUGH = 1 / 3
+#: Letters that a word shares with its other forms, if it has so many.
+_STEM = 5
 
 _WORD = re.compile(r"\w+")
+#: Kana and ideographs, which are written without spaces between words.
+_UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[.!?][\"'”’)\]])\s+|(?<=[。！？])\s*|\n\s*\n\s*")
 _END = re.compile(r"[.!?。！？][\"'”’)\]]*$")
 #: "1." or "e.g." or "No." ends no sentence.
@@ -35,18 +41,18 @@ class _Sentence:
 def quoted(question: str, passages: Sequence[Passage]) -> Answer:
     """A sentence of the passage that has most of the question, and of those that nearly do.
 
-    ``passages`` are in the order of the search, at least one.
+    ``passages`` are in the order of the search. Without citations where none has enough of it.
     """
     weights = _weights(question)
     best = sorted(
         (_best_sentence(place, passage, weights) for place, passage in enumerate(passages)),
         key=lambda sentence: -sentence.weight,
     )
-    chosen = best[:1]
-    for sentence in best[1:]:
+    enough = max(1, _ENOUGH * sum(weights.values()), _NEARLY * best[0].weight if best else 0)
+    chosen: list[_Sentence] = []
+    for sentence in best:
         # Passages overlap, so that neighbours may have the same best sentence.
-        new = all(sentence.text != each.text for each in chosen)
-        if new and 0 < _NEARLY * chosen[0].weight <= sentence.weight:
+        if sentence.weight >= enough and all(sentence.text != each.text for each in chosen):
             chosen.append(sentence)
     shown = list(enumerate(chosen[:MOST_QUOTES], 1))
     return Answer(
@@ -56,8 +62,10 @@ def quoted(question: str, passages: Sequence[Passage]) -> Answer:
 
 
 def _best_sentence(place: int, passage: Passage, weights: dict[str, int]) -> _Sentence:
+    # They say what its sentences are about and do not say again.
+    headings = " ".join(passage.heading_path)
     found = [
-        _Sentence(place, text, sum(weights.get(stem, 0) for stem in _stems(text)))
+        _Sentence(place, text, _weight(f"{headings} {text}", weights))
         for text in _sentences(passage)
     ]
     # A passage may begin within a sentence, which is whole in the passage before.
@@ -106,12 +114,34 @@ def _weights(question: str) -> dict[str, int]:
     words to leave out would be one language's.
     """
     return {
-        stem: max(len(word) - 2, 0)
-        for word in _WORD.findall(question.casefold())
-        for stem in _stems(word)
+        word: 2 if _UNSPACED.search(word) else max(len(word) - 2, 0) for word in _words(question)
     }
 
 
-def _stems(text: str) -> frozenset[str]:
-    """The first five letters of each word: the plainest stemmer, and one for many languages."""
-    return frozenset(word[:5] for word in _WORD.findall(text.casefold()))
+def _weight(sentence: str, weights: dict[str, int]) -> int:
+    words = set(_words(sentence))
+    return sum(
+        weight for word, weight in weights.items() if any(_same(word, each) for each in words)
+    )
+
+
+def _words(text: str) -> Iterator[str]:
+    """In small letters; where words have no spaces between them, every two characters."""
+    for word in _WORD.findall(text.casefold()):
+        if len(word) > 2 and _UNSPACED.search(word):
+            yield from (word[start : start + 2] for start in range(len(word) - 1))
+        else:
+            yield word
+
+
+def _same(word: str, other: str) -> bool:
+    """Whether they are likely forms of one word: the plainest stemmer, and one for many languages.
+
+    They begin with the same letters; of short ones, one has a letter more.
+    """
+    shorter, longer = sorted((word, other), key=len)
+    if len(shorter) >= _STEM:
+        return longer.startswith(shorter[:_STEM])
+    return word == other or (
+        len(shorter) > 2 and len(longer) == len(shorter) + 1 and longer.startswith(shorter)
+    )

@@ -132,11 +132,17 @@ def chat(body: ChatRequest) -> Response:
             answered=bool(reply.citations),
             citations=[_citation(each) for each in reply.citations],
             model=reply.model,
-            notice=None if reply.why is None else Notice(code=reply.why, detail=reply.why.sentence),
+            notice=_notice(reply),
             degraded=reply.degraded,
             took_ms=round((time.perf_counter() - started) * 1000, 1),
         )
     )
+
+
+def _notice(reply: chatting.Reply) -> Notice | None:
+    if reply.why is None:
+        return None
+    return Notice(code=reply.why, detail=reply.why.sentence(quoted=bool(reply.citations)))
 
 
 def _citation(cited: chatting.Cited) -> Citation:
