@@ -6,6 +6,7 @@ and ignores the others.
 """
 
 import resource
+import signal
 import threading
 from typing import Any
 
@@ -108,6 +109,9 @@ def when_ready(arbiter: Any) -> None:
 
 def post_fork(arbiter: Any, worker: Any) -> None:
     """In each worker, first of all."""
+    # Until gunicorn sets the worker's own handlers it has its master's, which would note the signal
+    # where nobody looks, and the master would wait for this worker until the grace period ends.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _health.leave_to_master()
 
 

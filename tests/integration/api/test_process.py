@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -245,6 +246,34 @@ def test_connections_that_wait_to_be_accepted_at_sigterm_are_served(
             answer.begin()
             assert (answer.status, answer.getheader("Connection")) == (200, "close")
     assert served.process.wait(GRACE_SECONDS) == 0
+
+
+def test_a_worker_that_still_starts_ends_with_its_master(
+    api_environment: dict[str, str], tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*COMMAND[:-1], "python:tests.fakes.slow_gunicorn"],
+            env={
+                **api_environment,
+                "API_PORT": str(free_port()),
+                "API_GRACEFUL_SECONDS": "600",
+                "PYTHONPATH": str(Path(__file__).parents[3]),
+            },
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=tmp_path,
+            start_new_session=True,
+        )
+        try:
+            assert process.wait(GRACE_SECONDS) == 0, log.read_text()
+        finally:
+            with contextlib.suppress(ProcessLookupError):  # which is as it should be
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    # Each worker was starting when it ended
+    assert "was sent SIGTERM" in log.read_text()
 
 
 @pytest.mark.parametrize(

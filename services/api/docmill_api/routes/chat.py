@@ -16,7 +16,7 @@ from docmill_api.client_input import STORABLE, WHOLE, Requested
 from docmill_api.current import caller, resources
 from docmill_api.passages import Scope
 from docmill_api.routes.blueprints import protected
-from docmill_api.routes.search import FoundFile
+from docmill_api.routes.search import FoundPassage
 
 blueprint = protected(
     "chat", "/v1/chat", "Answers to questions, with the passages that they rest on.", scope="search"
@@ -58,16 +58,10 @@ class ChatRequest(Requested):
     )
 
 
-class Citation(BaseModel):
+class Citation(FoundPassage):
     """A passage that the answer rests on."""
 
     number: int = Field(description="The answer says `[1]` where it rests on number 1.")
-    chunk_id: UUID
-    file: FoundFile
-    page_start: int | None
-    page_end: int | None
-    heading_path: list[str]
-    text: str = Field(description="The whole passage.")
     quote: str | None = Field(
         description="The words that count: they stand in the passage, line breaks aside."
     )
@@ -130,7 +124,10 @@ def chat(body: ChatRequest) -> Response:
         ChatAnswer(
             answer=reply.text,
             answered=bool(reply.citations),
-            citations=[_citation(each) for each in reply.citations],
+            citations=[
+                Citation.of(each.row, number=each.number, quote=each.quote)
+                for each in reply.citations
+            ],
             model=reply.model,
             notice=_notice(reply),
             degraded=reply.degraded,
@@ -143,17 +140,3 @@ def _notice(reply: chatting.Reply) -> Notice | None:
     if reply.why is None:
         return None
     return Notice(code=reply.why, detail=reply.why.sentence(quoted=bool(reply.citations)))
-
-
-def _citation(cited: chatting.Cited) -> Citation:
-    row = cited.row
-    return Citation(
-        number=cited.number,
-        chunk_id=row.id,
-        file=FoundFile(id=row.file_id, name=row.file_name),
-        page_start=row.page_start,
-        page_end=row.page_end,
-        heading_path=row.heading_path,
-        text=row.text,
-        quote=cited.quote,
-    )

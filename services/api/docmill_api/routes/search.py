@@ -1,11 +1,12 @@
 """Search."""
 
 import time
-from typing import Annotated
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 from flask import Response
 from pydantic import BaseModel, Field, StringConstraints
+from sqlalchemy import Row
 
 from docmill_api import search as searching
 from docmill_api.answers import answer, problems
@@ -49,7 +50,7 @@ class FoundFile(BaseModel):
     name: str
 
 
-class Result(BaseModel):
+class FoundPassage(BaseModel):
     """A passage and where it stands."""
 
     chunk_id: UUID
@@ -57,7 +58,25 @@ class Result(BaseModel):
     page_start: int | None
     page_end: int | None
     heading_path: list[str]
-    text: str
+    text: str = Field(description="The whole passage.")
+
+    @classmethod
+    def of(cls, row: Row[Any], **more: Any) -> Self:
+        """From a row of a search; ``more``: what a subclass has besides."""
+        return cls(
+            chunk_id=row.id,
+            file=FoundFile(id=row.file_id, name=row.file_name),
+            page_start=row.page_start,
+            page_end=row.page_end,
+            heading_path=row.heading_path,
+            text=row.text,
+            **more,
+        )
+
+
+class Result(FoundPassage):
+    """A passage, and how well it fits."""
+
     score: float = Field(
         description="From 0 to 1: by reciprocal rank; 1 is first by meaning and by words."
     )
@@ -102,19 +121,7 @@ def search(body: SearchRequest) -> Response:
         file_ids=body.file_ids,
         limit=body.limit,
     )
-    results = [
-        Result(
-            chunk_id=row.id,
-            file=FoundFile(id=row.file_id, name=row.file_name),
-            page_start=row.page_start,
-            page_end=row.page_end,
-            heading_path=row.heading_path,
-            text=row.text,
-            score=row.score,
-            similarity=row.similarity,
-        )
-        for row in found.rows
-    ]
+    results = [Result.of(row, score=row.score, similarity=row.similarity) for row in found.rows]
     return answer(
         SearchAnswer(
             query=body.query,
