@@ -7,9 +7,11 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -163,8 +165,14 @@ class Dialogue:
         os.write(self._ours, text.encode())
 
     def interrupt(self) -> None:
-        """As Ctrl-C does where the terminal is the session's own."""
-        self._process.send_signal(signal.SIGINT)
+        """As Ctrl-C does where the terminal is the session's own; once it waits for its reader.
+
+        Between its prompt and that, Python notes a signal and looks at it after the next key.
+        """
+        process = psutil.Process(self._process.pid)
+        while process.status() != psutil.STATUS_SLEEPING:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
 
     def ended(self) -> int:
         """Its exit code, once it has said everything."""

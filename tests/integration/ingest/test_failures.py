@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -124,11 +125,24 @@ def test_a_retry_pays_for_no_passage_twice(
 
 
 def test_batches_are_large_and_several_in_flight(
-    gemini: Resources, emulator: GeminiEmulator, owner: Owner
+    gemini: Resources,
+    emulator: GeminiEmulator,
+    owner: Owner,
+    eventually: Callable[..., None],
 ) -> None:
     file_id = owner.upload(prose(700, seed=5))
-    emulator.control(latency_ms=100)
+    emulator.control(hang_next=3)
+
+    def release_once_all_hang() -> None:
+        try:
+            eventually(lambda: emulator.stats()["in_flight"] == 3, timeout=40)
+        finally:
+            emulator.release_hung()
+
+    releasing = threading.Thread(target=release_once_all_hang)
+    releasing.start()
     ingest(file_id, gemini)
+    releasing.join()
     file = owner.file(file_id)
     stats = emulator.stats()
     assert file is not None
