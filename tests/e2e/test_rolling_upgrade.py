@@ -135,6 +135,8 @@ def rollout(stack: Stack, tmp_path: Path) -> Iterator[Rollout]:
             "RECOVER_SECONDS": "1",
             "LEASE_SECONDS": "5",
         }
+        with redis.Redis.from_url(environment["REDIS_URL"]) as client:
+            client.flushdb()  # of messages that tests of another module have sent and left
         yield Rollout(processes, environment, previous, engine)
     engine.dispose()
 
