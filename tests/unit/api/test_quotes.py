@@ -1,5 +1,7 @@
 """Answers without a model: which sentences are quoted, and that they are written there."""
 
+import timeit
+
 import pytest
 
 from docmill_api.answering import Passage
@@ -118,3 +120,19 @@ def test_a_quote_is_short_and_stands_in_the_passage(text: str) -> None:
     assert citation.quote
     assert len(citation.quote) <= LONGEST
     assert citation.quote in " ".join(text.split())
+
+
+def test_a_blank_passage_is_no_answer() -> None:
+    assert not quoted("battery", [passage(" ")]).citations
+
+
+def test_many_words_cost_little_whatever_they_are() -> None:
+    """Ten times the words of a question cost less than five times as much: no word of it is
+    compared with every word of the passages."""
+    found = [passage(" ".join(f"w{each}{word}x" for word in range(500))) for each in range(20)]
+
+    def cost(words: int) -> float:
+        question = " ".join(f"{word:03}q" for word in range(words))
+        return min(timeit.repeat(lambda: quoted(question, found), number=1, repeat=3))
+
+    assert cost(300) < 5 * cost(30)

@@ -63,13 +63,13 @@ def quoted(question: str, passages: Sequence[Passage]) -> Answer:
 
 def _best_sentence(place: int, passage: Passage, weights: dict[str, int]) -> _Sentence:
     # They say what its sentences are about and do not say again.
-    headings = " ".join(passage.heading_path)
+    headings = [*_words(" ".join(passage.heading_path))]
     found = [
-        _Sentence(place, text, _weight(f"{headings} {text}", weights))
+        _Sentence(place, text, _weight([*headings, *_words(text)], weights))
         for text in _sentences(passage)
     ]
     # A passage may begin within a sentence, which is whole in the passage before.
-    whole = [each for each in found[1:] if each.weight] if found[0].text[0].islower() else found
+    whole = [each for each in found[1:] if each.weight] if found[0].text[:1].islower() else found
     return max(whole or found, key=lambda sentence: sentence.weight)
 
 
@@ -118,10 +118,20 @@ def _weights(question: str) -> dict[str, int]:
     }
 
 
-def _weight(sentence: str, weights: dict[str, int]) -> int:
-    words = set(_words(sentence))
+def _weight(words: Sequence[str], weights: dict[str, int]) -> int:
+    """Of the question's words that are among these, perhaps in another form.
+
+    Two forms of a word begin with the same letters; of short ones, one has a letter more. It is
+    the plainest stemmer, and one for many languages.
+    """
+    stems = {word[:_STEM] for word in words}
+    one_more = {word[:-1] for word in words if len(word) <= _STEM}
     return sum(
-        weight for word, weight in weights.items() if any(_same(word, each) for each in words)
+        weight
+        for word, weight in weights.items()
+        if word[:_STEM] in stems
+        or (2 < len(word) < _STEM and word in one_more)
+        or (3 < len(word) <= _STEM and word[:-1] in stems)
     )
 
 
@@ -132,16 +142,3 @@ def _words(text: str) -> Iterator[str]:
             yield from (word[start : start + 2] for start in range(len(word) - 1))
         else:
             yield word
-
-
-def _same(word: str, other: str) -> bool:
-    """Whether they are likely forms of one word: the plainest stemmer, and one for many languages.
-
-    They begin with the same letters; of short ones, one has a letter more.
-    """
-    shorter, longer = sorted((word, other), key=len)
-    if len(shorter) >= _STEM:
-        return longer.startswith(shorter[:_STEM])
-    return word == other or (
-        len(shorter) > 2 and len(longer) == len(shorter) + 1 and longer.startswith(shorter)
-    )
