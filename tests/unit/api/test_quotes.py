@@ -122,6 +122,15 @@ def test_a_quote_is_short_and_stands_in_the_passage(text: str) -> None:
     assert citation.quote in " ".join(text.split())
 
 
+def test_what_stands_far_behind_in_a_line_without_an_end_is_found() -> None:
+    found = [passage("nothing of use " * 100 + "the battery lasts ten days")]
+
+    [citation] = quoted("How long does the battery last?", found).citations
+
+    assert citation.quote
+    assert citation.quote.endswith("the battery lasts ten days")
+
+
 def test_a_blank_passage_is_no_answer() -> None:
     assert not quoted("battery", [passage(" ")]).citations
 

@@ -5,6 +5,7 @@ grammar, and costs a millisecond; what is missing is everything that takes under
 """
 
 import re
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -88,23 +89,17 @@ def _pieces(text: str) -> Iterator[str]:
     held = ""
     for sentence in _SENTENCE_END.split(text):
         for line in [sentence] if len(sentence) <= LONGEST else sentence.splitlines():
-            joined = " ".join(f"{held} {line}".split())
-            if held and len(joined) > LONGEST:
-                yield _cut(held)
-                joined = " ".join(line.split())
-            held = joined
-            # A heading is worth nothing without what follows it.
-            if _END.search(held) and not _NO_END.search(held):
-                yield _cut(held)
-                held = ""
+            for piece in textwrap.wrap(" ".join(line.split()), LONGEST, break_on_hyphens=False):
+                if held and len(held) + 1 + len(piece) > LONGEST:
+                    yield held
+                    held = ""
+                held = f"{held} {piece}".lstrip()
+                # A heading is worth nothing without what follows it.
+                if _END.search(held) and not _NO_END.search(held):
+                    yield held
+                    held = ""
     if held:
-        yield _cut(held)
-
-
-def _cut(line: str) -> str:
-    if len(line) <= LONGEST:
-        return line
-    return line[: LONGEST + 1].rpartition(" ")[0] or line[:LONGEST]
+        yield held
 
 
 def _weights(question: str) -> dict[str, int]:
