@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+import redis
 import sqlalchemy
 from sqlalchemy import Engine, make_url, text
 
@@ -71,13 +72,23 @@ def engine(database_url: str) -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="module")
-def service_environment(stack: Stack, database_url: str) -> dict[str, str]:
-    """The environment of a service process: the module's database, a Redis database of its own."""
+def redis_url(stack: Stack) -> str:
+    """A Redis in which nothing is left of another module: no message, no worker that has died."""
+    url = stack.environment()["REDIS_URL"]
+    with redis.Redis.from_url(url) as client:
+        client.flushall()
+    return url
+
+
+@pytest.fixture(scope="module")
+def service_environment(stack: Stack, database_url: str, redis_url: str) -> dict[str, str]:
+    """The environment of a service process: the module's database, and an empty Redis."""
     environment = stack.environment()
     return {
         **without_docmill(os.environ),
         **environment,
         "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
         "API_DATABASE_URL": api_login(database_url, environment),
         "JWT_SECRET": SECRET,
         # The tests of a module are one address, and some are one account.

@@ -31,8 +31,6 @@ Wait = Callable[..., None]
 PYTHON = [sys.executable, "-m"]
 DRAMATIQ = [*PYTHON, "dramatiq", "--processes", "1", "--threads", "2"]
 GUNICORN = [*PYTHON, "gunicorn", "-c", "python:docmill_api.gunicorn_config", "docmill_api.wsgi:app"]
-#: Away from the messages of other tests on the same server.
-REDIS_DATABASE = 7
 
 
 @dataclass
@@ -104,7 +102,7 @@ class Rollout:
 
 
 @pytest.fixture
-def rollout(stack: Stack, tmp_path: Path) -> Iterator[Rollout]:
+def rollout(stack: Stack, redis_url: str, tmp_path: Path) -> Iterator[Rollout]:
     """A database without any schema, and the previous release's code."""
     previous = tmp_path / "previous"
     if releases.export_previous(previous) is None:
@@ -125,7 +123,7 @@ def rollout(stack: Stack, tmp_path: Path) -> Iterator[Rollout]:
             **servers,
             "DATABASE_URL": url,
             "API_DATABASE_URL": api_login(url, servers),
-            "REDIS_URL": _other_database(servers["REDIS_URL"]),
+            "REDIS_URL": redis_url,
             "JWT_SECRET": SECRET,
             "API_WORKERS": "1",
             "RATE_LIMITS": "false",
@@ -135,8 +133,6 @@ def rollout(stack: Stack, tmp_path: Path) -> Iterator[Rollout]:
             "RECOVER_SECONDS": "1",
             "LEASE_SECONDS": "5",
         }
-        with redis.Redis.from_url(environment["REDIS_URL"]) as client:
-            client.flushdb()  # of messages that tests of another module have sent and left
         yield Rollout(processes, environment, previous, engine)
     engine.dispose()
 
@@ -221,8 +217,3 @@ def _complaints(logs: Path) -> list[str]:
             if bad:
                 found.append(f"{log.stem}: {line}")
     return found
-
-
-def _other_database(url: str) -> str:
-    server, _, _ = url.removesuffix("/").partition("/0")
-    return f"{server}/{REDIS_DATABASE}"

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from redis import Redis
 
 from docmill_dev import roles
 from docmill_dev.stack import Stack
@@ -54,8 +53,6 @@ def flow(
             "RATE_LIMITS": "true",
             "RATE_LIMIT_LOGIN_EMAIL": "2/day",
         }
-        with Redis.from_url(environment["REDIS_URL"]) as redis:
-            redis.flushdb()  # of workers that another module has killed
         with fleet(environment, tmp_path_factory.mktemp("logs")) as running:
             running.start(*COMMANDS)
             done = Flow(running, emulator)

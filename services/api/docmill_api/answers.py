@@ -29,3 +29,9 @@ def problems(**described: str) -> ResponseDict:
         int(status.removeprefix("_")): {"description": description, "content": _PROBLEM}
         for status, description in described.items()
     }
+
+
+#: Of a route that takes a body and has nothing of its own to say of it.
+WRONG_BODY = problems(
+    _400="Malformed JSON.", _413="Body too large.", _415="Not JSON.", _422="A field is wrong."
+)

@@ -4,17 +4,13 @@ from flask import Response
 from pydantic import Field
 
 from docmill_api import account_deletion, passwords, sessions
-from docmill_api.answers import answer, nothing, problems
+from docmill_api.answers import WRONG_BODY, answer, nothing, problems
 from docmill_api.client_input import Requested, Secret
 from docmill_api.current import caller, origin, resources
 from docmill_api.routes.blueprints import protected
 from docmill_api.routes.sessions import Account, NewPassword, TokenPair
 
 blueprint = protected("account", "/v1", "The account that calls.", scope=None)
-
-_BODY = problems(
-    _400="Malformed JSON.", _413="Body too large.", _415="Not JSON.", _422="A field is wrong."
-)
 
 
 class PasswordChange(Requested):
@@ -45,7 +41,7 @@ def me() -> Response:
     "/me/password",
     responses={
         200: TokenPair,
-        **_BODY,
+        **WRONG_BODY,
         **problems(
             _403="`wrong_password`; `api_key_not_allowed`: an access token is needed.",
             _409="`no_password`: an identity provider knows the account.",
@@ -71,7 +67,7 @@ def change_password(body: PasswordChange) -> Response:
     "/me",
     responses={
         204: None,
-        **_BODY,
+        **WRONG_BODY,
         **problems(
             _403="`wrong_password`; `sign_in_again`: the token of the identity provider is older"
             " than 10 minutes; `api_key_not_allowed`: an access token is needed."

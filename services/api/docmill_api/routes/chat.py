@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from docmill_api import chat as chatting
 from docmill_api.answering import Turn
-from docmill_api.answers import answer, problems
+from docmill_api.answers import WRONG_BODY, answer
 from docmill_api.chat import Why
 from docmill_api.client_input import STORABLE, WHOLE, Requested
 from docmill_api.current import caller, resources
@@ -97,12 +97,7 @@ class ChatAnswer(BaseModel):
     "",
     responses={
         200: ChatAnswer,
-        **problems(
-            _400="Malformed JSON.",
-            _413="Body too large.",
-            _415="Not JSON.",
-            _422="A field is wrong.",
-        ),
+        **WRONG_BODY,
     },
 )
 def chat(body: ChatRequest) -> Response:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy import Row
 
 from docmill_api import search as searching
-from docmill_api.answers import answer, problems
+from docmill_api.answers import WRONG_BODY, answer
 from docmill_api.client_input import STORABLE, WHOLE, Requested
 from docmill_api.current import caller, resources
 from docmill_api.passages import Scope
@@ -101,12 +101,7 @@ class SearchAnswer(BaseModel):
     "",
     responses={
         200: SearchAnswer,
-        **problems(
-            _400="Malformed JSON.",
-            _413="Body too large.",
-            _415="Not JSON.",
-            _422="A field is wrong.",
-        ),
+        **WRONG_BODY,
     },
 )
 def search(body: SearchRequest) -> Response:
