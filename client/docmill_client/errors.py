@@ -36,6 +36,12 @@ class Unreachable(DocmillError):
     code = "unreachable"
 
 
+class TimedOut(Unreachable):
+    """It is there, or on its way, and did not answer in time."""
+
+    code = "timed_out"
+
+
 class NotDocmill(DocmillError):
     """Somebody answered who does not seem to be docmill."""
 

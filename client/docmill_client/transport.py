@@ -17,6 +17,7 @@ from docmill_client.errors import (
     DocmillError,
     DownloadRefused,
     NotDocmill,
+    TimedOut,
     Unreachable,
     of_status,
 )
@@ -138,7 +139,7 @@ def unreachable(error: httpx.TransportError, address: str) -> Unreachable:
     parts = httpx.URL(address)
     where = f"{parts.scheme}://{parts.netloc.decode()}"
     if isinstance(error, httpx.TimeoutException):
-        return Unreachable(f"{where} gave no answer in time.")
+        return TimedOut(f"{where} gave no answer in time.")
     if isinstance(error, httpx.UnsupportedProtocol):
         return Unreachable(f"{address} is no address of a server; begin it with https://")
     return Unreachable(f"Nothing answers at {where}.")

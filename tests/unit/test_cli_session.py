@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from docmill_client import Client, DocmillError, ServerFault, TimedOut, Unreachable
 from docmill_dev import private_files, session
 from docmill_dev.credentials import Credentials
 from docmill_dev.session import NoSession, Session
@@ -21,6 +22,27 @@ def test_what_was_left_is_found_and_readable_by_its_owner_only(tmp_path: Path) -
 def test_nothing_was_left(tmp_path: Path) -> None:
     with pytest.raises(NoSession, match="Start it with: make up"):
         session.find({}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"), [(Unreachable, NoSession), (TimedOut, TimedOut), (ServerFault, ServerFault)]
+)
+def test_what_runs_and_does_not_answer_in_time_is_not_to_be_started_again(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[DocmillError],
+    shown: type[DocmillError],
+) -> None:
+    LEFT.write(tmp_path)
+
+    def fail(_: Client) -> None:
+        raise error("It is so.")
+
+    monkeypatch.setattr(Client, "log_in", fail)
+
+    with pytest.raises(DocmillError) as raised:
+        session.connect({}, tmp_path)
+    assert type(raised.value) is shown
 
 
 def test_what_is_no_session_counts_as_nothing(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from docmill_client import Client, DocmillError, Unreachable
+from docmill_client import Client, DocmillError, TimedOut, Unreachable
 from docmill_dev import private_files
 
 NOT_RUNNING = "docmill is not running here. Start it with: make up"
@@ -97,8 +97,9 @@ def connect(environ: Mapping[str, str], directory: Path) -> Client:
     session = find(environ, directory)
     try:
         return session.connect()
-    except Unreachable:
-        if environ.get("DOCMILL_URL"):
+    except Unreachable as error:
+        # What does not answer in time runs, and starting another would not help it.
+        if environ.get("DOCMILL_URL") or isinstance(error, TimedOut):
             raise
         raise NoSession(NOT_RUNNING) from None
 

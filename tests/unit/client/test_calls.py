@@ -19,6 +19,7 @@ from docmill_client import (
     NotFound,
     RateLimited,
     ServerFault,
+    TimedOut,
     Unauthorized,
     Unavailable,
     Unreachable,
@@ -256,7 +257,7 @@ def test_somebody_answers_too_late(stub: StubApi, monkeypatch: pytest.MonkeyPatc
 
     with (
         Client(stub.url, token="t", timeout=0.2, retries=Retries(attempts=1)) as client,
-        pytest.raises(Unreachable, match="no answer in time"),
+        pytest.raises(TimedOut, match="no answer in time"),
     ):
         client.get("/v1/me")
 
