@@ -55,8 +55,10 @@ class Served:
 
     def refuses(self) -> bool:
         """Whether a new connection is refused."""
+        # One that is reset came in the very moment in which the socket closed.
         try:
-            socket.create_connection(self.address, timeout=2).close()
+            with contextlib.suppress(ConnectionResetError):
+                socket.create_connection(self.address, timeout=2).close()
         except ConnectionRefusedError:
             return True
         return False
