@@ -18,8 +18,9 @@ from uuid import UUID, uuid5
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, delete, text, update
+from sqlalchemy import Connection, delete, update
 
+from docmill_shared.database import allow_minutes
 from docmill_shared.schema import Chunk
 from docmill_shared.states import Visibility
 
@@ -125,7 +126,7 @@ def replace(connection: Connection, spool: ChunkSpool, visibility: Visibility) -
     """
     connection.execute(delete(Chunk).where(Chunk.file_id == spool.file_id))
     if spool.count > _MANY_CHUNKS:
-        connection.execute(text("set local statement_timeout = '10min'"))
+        allow_minutes(connection, 10)
     driver = connection.connection.driver_connection
     assert driver is not None
     with driver.cursor() as cursor:

@@ -7,12 +7,18 @@ from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 import sqlalchemy
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DisconnectionError, OperationalError
 
+from docmill_shared.bounded_connection import BoundedConnection
+
 Answer = TypeVar("Answer")
 
+#: A statement that runs, or a transaction that idles, for longer is a bug.
+STATEMENT_SECONDS = 30
+#: How much later than the server, which ends such a statement, a client stops listening to it.
+SILENCE_GRACE_SECONDS = 5
 _OUTAGE_POLL_SECONDS = 0.5
 
 
@@ -31,8 +37,8 @@ class Database(Protocol):
 def create_engine(settings: Database, application_name: str, **connect_args: Any) -> Engine:
     """An engine that connects on first use, with further arguments of psycopg's if any.
 
-    A statement that runs for half a minute or a transaction that idles that long is a bug; both
-    are ended by the server, so that no lock outlives the process that took it.
+    What exceeds ``STATEMENT_SECONDS`` is ended by the server, so that no lock outlives the process
+    that took it; a server that stands still itself is given up a little later.
     """
     engine = sqlalchemy.create_engine(
         settings.database_url,
@@ -45,14 +51,28 @@ def create_engine(settings: Database, application_name: str, **connect_args: Any
         connect_args={
             "application_name": application_name,
             "connect_timeout": 5,
+            # A pooled connection whose network is gone is closed before somebody asks for it.
             "keepalives_idle": 30,
-            "options": "-c statement_timeout=30s -c idle_in_transaction_session_timeout=30s"
-            " -c timezone=UTC",
+            "keepalives_interval": 10,
+            "keepalives_count": 3,
+            "options": f"-c statement_timeout={STATEMENT_SECONDS}s"
+            f" -c idle_in_transaction_session_timeout={STATEMENT_SECONDS}s -c timezone=UTC",
             **connect_args,
         },
     )
+    event.listen(engine, "do_connect", _connect)
     event.listen(engine, "checkout", _refuse_dead)
+    event.listen(engine, "checkout", _limit_silence)
     return engine
+
+
+def _connect(_: object, __: object, args: Any, arguments: dict[str, Any]) -> BoundedConnection:
+    return BoundedConnection.connect(*args, **arguments)
+
+
+def _limit_silence(connection: Any, _: object, __: object) -> None:
+    """Whatever was expected by the one who had the connection before."""
+    connection.silence_seconds = STATEMENT_SECONDS + SILENCE_GRACE_SECONDS
 
 
 def _refuse_dead(connection: DBAPIConnection, _: object, __: object) -> None:
@@ -76,6 +96,18 @@ def autocommit(engine: Engine) -> Iterator[Connection]:
     """
     with engine.connect() as connection:
         yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+
+def allow_minutes(connection: Connection, minutes: int) -> None:
+    """Let a statement of this transaction take that long."""
+    connection.execute(text(f"set local statement_timeout = '{minutes}min'"))
+    expect_silence(connection, minutes * 60 + SILENCE_GRACE_SECONDS)
+
+
+def expect_silence(connection: Connection, seconds: float) -> None:
+    """Listen that long for the server, until the connection is given back."""
+    driver: Any = connection.connection.driver_connection
+    driver.silence_seconds = seconds
 
 
 def outlast(function: Callable[[], Answer], *, seconds: float) -> Answer:

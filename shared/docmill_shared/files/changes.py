@@ -3,8 +3,9 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, text, update
+from sqlalchemy import Connection, Row, update
 
+from docmill_shared.database import allow_minutes
 from docmill_shared.schema import Chunk, File
 from docmill_shared.states import FileStatus, Visibility
 
@@ -35,7 +36,7 @@ def show_to(
     )
     if row is not None:
         if (row.chunk_count or 0) > _MANY_CHUNKS:
-            connection.execute(text("set local statement_timeout = '10min'"))
+            allow_minutes(connection, 10)
         connection.execute(
             update(Chunk)
             .where(Chunk.file_id == file_id, Chunk.visibility != visibility)

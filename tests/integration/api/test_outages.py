@@ -5,18 +5,22 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
+import psutil
 import pytest
 import sqlalchemy
 from sqlalchemy import func, select
 
 from docmill_api.resources import Resources
+from docmill_dev.servers.server import Server
 from docmill_dev.stack import Stack
-from docmill_shared import migrate
+from docmill_shared import database, migrate
 from docmill_shared.broker import QueueUnavailable
+from docmill_shared.database import STATEMENT_SECONDS
 from docmill_shared.schema import File
 from tests.integration.api.driver import PASSWORD, Api, problem, put, settings_from
 
@@ -152,6 +156,54 @@ def test_without_postgres_every_request_is_told_so_at_once(
     own_stack.postgres.start()
     assert account.get("/v1/files").status_code == 200
     eventually(lambda: api.call("GET", "/readyz").status_code == 200, timeout=5)
+
+
+@contextmanager
+def frozen(server: Server) -> Iterator[None]:
+    """A server that stands still: it takes connections, for the kernel does, and never answers."""
+    assert server.pid is not None
+    main = psutil.Process(server.pid)
+    # The main process first, or it would start another meanwhile.
+    main.suspend()
+    processes = [main, *main.children(recursive=True)]
+    try:
+        for each in processes:
+            each.suspend()
+        yield
+    finally:
+        for each in processes:
+            with suppress(psutil.NoSuchProcess):
+                each.resume()
+
+
+def test_a_postgres_that_stands_still_holds_no_request_for_longer_than_the_limit(
+    api: Api, own_stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given connections, idle and new, that listen for 2 s where they would for 35
+    limit = 2
+    monkeypatch.setattr(database, "SILENCE_GRACE_SECONDS", limit - database.STATEMENT_SECONDS)
+    account = api.account()
+    file_id = account.upload()
+    with frozen(own_stack.postgres):
+        # When requests come meanwhile
+        started = time.monotonic()
+        with ThreadPoolExecutor(4) as pool:
+            answers = [
+                pool.submit(account.call, method, path, body)
+                for method, path, body in (
+                    ("GET", "/v1/files", None),
+                    ("POST", f"/v1/files/{file_id}/confirm", None),
+                    ("POST", "/v1/search", {"query": "x"}),
+                    ("POST", "/v1/auth/login", {"email": account.email, "password": PASSWORD}),
+                )
+            ]
+            # Then each is told so; a new connection had 5 s to come about
+            for answer in answers:
+                problem(answer.result(timeout=60), 503, "database_unavailable")
+        assert time.monotonic() - started < STATEMENT_SECONDS
+    # And once it goes on, so does everything
+    assert account.get("/v1/files").status_code == 200
+    assert account.post(f"/v1/files/{file_id}/confirm").status_code == 202
 
 
 def test_a_restart_of_postgres_between_requests_goes_unnoticed(api: Api, own_stack: Stack) -> None:

@@ -1,5 +1,6 @@
 """Give large owners a partial index of their own, and take it away when they have shrunk."""
 
+import math
 from datetime import datetime
 from uuid import UUID
 
@@ -8,7 +9,7 @@ from sqlalchemy import Connection, text
 from docmill_janitor.resources import Resources
 from docmill_janitor.swept import Swept
 from docmill_shared import owner_indexes
-from docmill_shared.database import autocommit
+from docmill_shared.database import autocommit, expect_silence
 
 #: One build at a time, whichever worker does it; the number only has to be nobody else's.
 _LOCK = text("select pg_try_advisory_lock(7_301_405)")
@@ -64,6 +65,7 @@ def _one(connection: Connection, drops: list[UUID], grown: dict[UUID, int]) -> S
         return Swept({"promoted": 0, "dropped": 0})
     # A build takes minutes, and nobody waits for it: CONCURRENTLY holds no lock that matters.
     connection.execute(text("set statement_timeout = 0"))
+    expect_silence(connection, math.inf)
     try:
         if drops:
             owner_indexes.drop(connection, drops[0])
