@@ -35,6 +35,8 @@ ANSWER_SECONDS = 20.0
 #: A confirmation asks for one object's size and a deletion deletes one: a store that needs longer
 #: is as good as away, and every request that waits for it holds a thread.
 STORE_SECONDS = 5.0
+#: The same of a queue, which answers in milliseconds; files that it does not take wait in Postgres.
+QUEUE_SECONDS = 2.0
 #: Half of the connections to the store that a process keeps; the rest is for single requests.
 STORE_CALLS = 8
 
@@ -58,7 +60,7 @@ class Resources:
             settings=settings,
             engine=engine,
             objects=S3ObjectStore(settings, answer_seconds=STORE_SECONDS),
-            broker=create_broker(settings),
+            broker=create_broker(settings, answer_seconds=QUEUE_SECONDS),
             make_embedder=lambda: _query_embedder(settings),
         )
 

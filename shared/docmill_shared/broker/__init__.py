@@ -24,14 +24,17 @@ class QueueUnavailable(TransientError):
     """Redis cannot be reached or refuses to write."""
 
 
-def create_broker(settings: ServiceSettings) -> HardenedRedisBroker:
-    """The broker of one process; it connects on first use.
+def create_broker(
+    settings: ServiceSettings, *, answer_seconds: float | None = None
+) -> HardenedRedisBroker:
+    """The broker of one process; it connects on first use, and Redis has ``answer_seconds`` if
+    given.
 
     There is no time limit on actors: it cannot interrupt a system call, and ingestion and sweeps
     carry bounds of their own.
     """
     return HardenedRedisBroker(
-        client=connect(settings),
+        client=connect(settings, seconds=answer_seconds),
         middleware=[
             LogContext(),
             AgeLimit(),

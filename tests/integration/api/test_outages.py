@@ -54,6 +54,24 @@ def api(own_stack: Stack, service_environment: dict[str, str]) -> Iterator[Api]:
     resources.close()
 
 
+@contextmanager
+def frozen(server: Server) -> Iterator[None]:
+    """A server that stands still: it takes connections, for the kernel does, and never answers."""
+    assert server.pid is not None
+    main = psutil.Process(server.pid)
+    # The main process first, or it would start another meanwhile.
+    main.suspend()
+    processes = [main, *main.children(recursive=True)]
+    try:
+        for each in processes:
+            each.suspend()
+        yield
+    finally:
+        for each in processes:
+            with suppress(psutil.NoSuchProcess):
+                each.resume()
+
+
 def test_without_redis_files_wait_in_postgres(api: Api, own_stack: Stack) -> None:
     account = api.account()
     file_id = account.upload()
@@ -75,6 +93,25 @@ def test_without_redis_files_wait_in_postgres(api: Api, own_stack: Stack) -> Non
     assert ready.json["dependencies"]["queue"] == "cannot be reached"
     # And when Redis is back, files are sent again
     own_stack.valkey.start()
+    assert api.messages(account.confirmed()) == 1
+
+
+def test_a_redis_that_stands_still_delays_a_confirmation_and_nothing_else(
+    api: Api, own_stack: Stack
+) -> None:
+    account = api.account()
+    files = [account.upload() for _ in range(3)]
+    with frozen(own_stack.valkey):
+        # When files are confirmed and read meanwhile
+        started = time.monotonic()
+        for file_id in files:
+            assert account.post(f"/v1/files/{file_id}/confirm").status_code == 202
+            assert account.get(f"/v1/files/{file_id}").status_code == 200
+        # Then Redis is waited for, and told of progress, within the api's patience
+        assert time.monotonic() - started < len(files) * 5.5
+    for file_id in files:
+        assert (api.row(file_id).status, api.row(file_id).sent_at) == ("QUEUED", None)
+    # And once it goes on, so does everything
     assert api.messages(account.confirmed()) == 1
 
 
@@ -156,24 +193,6 @@ def test_without_postgres_every_request_is_told_so_at_once(
     own_stack.postgres.start()
     assert account.get("/v1/files").status_code == 200
     eventually(lambda: api.call("GET", "/readyz").status_code == 200, timeout=5)
-
-
-@contextmanager
-def frozen(server: Server) -> Iterator[None]:
-    """A server that stands still: it takes connections, for the kernel does, and never answers."""
-    assert server.pid is not None
-    main = psutil.Process(server.pid)
-    # The main process first, or it would start another meanwhile.
-    main.suspend()
-    processes = [main, *main.children(recursive=True)]
-    try:
-        for each in processes:
-            each.suspend()
-        yield
-    finally:
-        for each in processes:
-            with suppress(psutil.NoSuchProcess):
-                each.resume()
 
 
 def test_a_postgres_that_stands_still_holds_no_request_for_longer_than_the_limit(
