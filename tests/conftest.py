@@ -109,7 +109,7 @@ def api_login(database_url: str, environment: Mapping[str, str]) -> str:
 def eventually() -> Callable[..., None]:
     """Wait until a condition holds: ``eventually(lambda: ..., timeout=10)``."""
 
-    def wait(condition: Callable[[], object], *, timeout: float = 20.0, what: str = "") -> None:
+    def wait(condition: Callable[[], object], *, timeout: float = 60.0, what: str = "") -> None:
         deadline = time.monotonic() + timeout
         while not condition():
             if time.monotonic() > deadline:

@@ -26,7 +26,7 @@ class _Deleting(System, Protocol):
 
 #: One in so many is deleted; the store is away for the second quarter of them.
 _ONE_IN = 8
-_GONE_WITHIN_SECONDS = 60.0
+_GONE_WITHIN_SECONDS = 120.0
 _DELETING = text("select count(*) from files where status = 'DELETING'")
 
 
@@ -34,7 +34,7 @@ def delete_some(ground: Ground, system: _Deleting, uploads: Sequence[Upload]) ->
     """Delete files through the api, the store killed on the way.
 
     Raises:
-        RuntimeError: they were not gone a minute after the store was back.
+        RuntimeError: they were not gone two minutes after the store was back.
     """
     chosen = uploads[::_ONE_IN]
     for number, upload in enumerate(chosen):

@@ -12,6 +12,7 @@ import httpx
 import redis
 
 from docmill_dev.ports import free_port
+from docmill_janitor.jobs.dispatch_due import LOST_AFTER
 from docmill_shared.broker.redis_broker import HEARTBEAT_TIMEOUT_MS
 from docmill_shared.messages import BULK_QUEUE, INGEST_QUEUE
 from tests.chaos.corpus import OWNERS, Document
@@ -21,6 +22,9 @@ from tests.chaos.ground import Ground, patiently
 from tests.chaos.systems import Upload, dramatiq, workers
 
 LEASE_SECONDS = 5
+#: The longest until a message is sent again that a FLUSHALL has taken; the dispatcher's rhythm is
+#: below.
+LOST_SECONDS = LOST_AFTER.total_seconds() + 1
 
 #: What differs from the defaults, so that minutes show what takes hours in production.
 SETTINGS = {

@@ -14,6 +14,8 @@ from docmill_dev.processes import Process, Processes
 BACK_OFF_SECONDS = 1.0
 #: After SIGTERM, as Kubernetes by default.
 GRACE_SECONDS = 30.0
+#: Whom no file waits for, and the names of those that take one.
+_FRONT, _HANDS = "api", "ingest-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,22 @@ class Fleet:
         """Whether there is such a member."""
         return name in self._members
 
+    def can_take_over(self) -> bool:
+        """Whether all run that a killed worker's file needs: somebody to take it, and who sends it.
+
+        May be called by any thread.
+        """
+        up = {
+            name
+            for name, process in list(self._running.items())
+            if name != _FRONT
+            and process.exit_code is None
+            and not process.stopped
+            and process.is_ready()
+        }
+        hands = {name for name in self._members if name.startswith(_HANDS)}
+        return bool(up & hands) and self._members.keys() - hands - {_FRONT} <= up
+
     def is_busy(self, name: str) -> bool:
         """Whether it holds a file, so that its end is worth looking at; True if nobody can tell."""
         work = self._members[name].work
@@ -87,7 +105,7 @@ class Fleet:
             if now - self._ended_at[name] >= BACK_OFF_SECONDS:
                 self._start(name)
 
-    def heal(self, timeout: float = 60.0) -> None:
+    def heal(self, timeout: float = 120.0) -> None:
         """Everything runs again and is ready."""
         deadline = time.monotonic() + timeout
         while not all(

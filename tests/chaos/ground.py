@@ -5,6 +5,7 @@ is told to be whatever the suite is doing.
 """
 
 import json
+import math
 import os
 import sys
 import threading
@@ -48,6 +49,8 @@ class Ground:
             postgres_settings={"fsync": "off", "full_page_writes": "off"},
         )
         self.processes = Processes(log_directory=directory / "logs")
+        #: When all messages were lost, by ``time.monotonic``.
+        self.flushed_at = -math.inf
         self._provider_url = f"http://127.0.0.1:{free_port()}"
         self._exit = ExitStack()
 
@@ -106,6 +109,7 @@ class Ground:
         self.stack.valkey.start()  # in case another fault has it down just now
         with redis.Redis.from_url(self.stack.valkey.url, socket_timeout=5) as client:
             client.flushall()
+        self.flushed_at = time.monotonic()
 
     def forget_calls(self) -> None:
         """Begin the provider's statistics anew."""

@@ -4,6 +4,8 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from tests.chaos import corpus, report, scenario, schedule
 from tests.chaos.docmill_system import DocmillSystem
 from tests.chaos.expectations import undisturbed
@@ -31,6 +33,7 @@ class Silence:
     def show(self, what: str, done: int, total: int) -> None: ...
 
 
+@pytest.mark.timeout(900)
 def test_whatever_breaks_nothing_is_lost_doubled_or_left_behind(tmp_path: Path) -> None:
     faults = schedule.draw(SEED, SECONDS, every=SECONDS / len(KINDS), kinds=KINDS)
     plan = Plan(corpus.build(FILES, SEED), faults, SECONDS, settle_seconds=90)

@@ -28,7 +28,7 @@ def embedder(request: pytest.FixtureRequest) -> Iterator[Embedder]:
         return
     with GeminiEmulator() as emulator:
         embedder = build_embedder(
-            "gemini", api_key=emulator.api_key, base_url=emulator.base_url, timeout=20
+            "gemini", api_key=emulator.api_key, base_url=emulator.base_url, timeout=60
         )
         yield embedder
         embedder.close()
@@ -146,7 +146,7 @@ def test_threads_share_one_embedder(embedder: Embedder) -> None:
     threads = 4
     batches = [[f"thread {t} passage {n}" for n in range(20)] for t in range(threads)]
     expected = [embedder.embed_documents(batch) for batch in batches]
-    start = Barrier(threads, timeout=20)
+    start = Barrier(threads, timeout=60)
 
     def embed(batch: list[str]) -> list[np.ndarray]:
         start.wait()

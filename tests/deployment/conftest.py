@@ -21,7 +21,6 @@ def images(tmp_path_factory: pytest.TempPathFactory, testrun_uid: str) -> Iterat
     if common.name.startswith("popen-"):  # a folder of one test process; the run's is above it
         common = common.parent
     folder = common / f"images-{testrun_uid}"
-    folder.mkdir(exist_ok=True)
 
     def image(service: str) -> Image:
         with (folder / f"{service}.lock").open("w") as lock:
@@ -36,9 +35,11 @@ def images(tmp_path_factory: pytest.TempPathFactory, testrun_uid: str) -> Iterat
             (folder / service / "built").touch()
             return built
 
-    # A process that ends tells the last one by its lock that nobody needs the folder any more.
-    with (folder / "users.lock").open("w") as users:
+    # A process that ends tells the last one by its lock that nobody needs the folder any more. The
+    # lock is beside it: one that lay in it could be waited for by somebody while it is removed.
+    with (common / f"images-{testrun_uid}.lock").open("w") as users:
         fcntl.flock(users, fcntl.LOCK_SH)
+        folder.mkdir(exist_ok=True)
         yield image
         try:
             fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -53,7 +53,8 @@ class Running:
 
     def answer(self, path: str, port: int) -> tuple[int, bytes]:
         """Status and body of what it answers; 0: nobody listens."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.ports[port], timeout=5)
+        # Whoever takes longer than this is as good as nobody; a busy machine is not that slow.
+        connection = http.client.HTTPConnection("127.0.0.1", self.ports[port], timeout=30)
         try:
             connection.request("GET", path)
             response = connection.getresponse()

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 REFUSED = 125
-_PROBE_SECONDS = 90
+PROBE_SECONDS = 180
 _NEWNS, _NEWUSER, _NEWPID, _NEWNET = 0x20000, 0x10000000, 0x20000000, 0x40000000
 _RDONLY, _NOSUID, _REMOUNT, _BIND, _REC, _PRIVATE = 1, 2, 32, 4096, 16384, 1 << 18
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
@@ -129,7 +129,7 @@ def _mount(source: str, target: Path, kind: str | None, flags: int, data: str = 
 
 
 def _probe(addresses: list[str]) -> None:
-    deadline = time.monotonic() + _PROBE_SECONDS
+    deadline = time.monotonic() + PROBE_SECONDS
     for address in addresses:
         while time.monotonic() < deadline:
             try:

@@ -24,6 +24,9 @@ from tests.deployment.containers import SERVICES, Container, Probe, containers
 from tests.deployment.running import Running
 from tests.documents import picture, scanned_pdf
 
+#: Whoever is first builds the images, and the others wait for it.
+pytestmark = pytest.mark.timeout(1_200)
+
 Eventually = Callable[..., None]
 _PASSWORD = "a password of the tests"
 
@@ -51,7 +54,7 @@ class System:
     def run_to_its_end(self, name: str) -> Running:
         """Start one that does one thing."""
         container = self.run(name)
-        assert container.child.wait(90), container.said()
+        assert container.child.wait(180), container.said()
         assert container.child.exit_code() == 0, container.said()
         return container
 
@@ -121,7 +124,7 @@ def everything_is_ready(system: System, eventually: Eventually) -> None:
                 (is_well(container) and container.answers(ready(container)))
                 or container.child.exit_code() is not None
             ),
-            timeout=90,
+            timeout=180,
             what=f"{name} is ready",
         )
         assert container.child.exit_code() is None, container.said()
@@ -151,11 +154,21 @@ def status_of(engine: Engine, file_id: str) -> str:
 
 
 def scan(folder: Path, pages: int) -> Path:
-    """A file that keeps a worker busy for seconds: every page is read by OCR."""
+    """A file whose every page is read by OCR."""
     path = folder / f"{uuid4().hex}.pdf"
     pictures = [picture(f"Page {number} of {path.stem[:8]}") for number in range(pages)]
     path.write_bytes(scanned_pdf(*pictures))
     return path
+
+
+def is_waiting(engine: Engine, table: str, login: str) -> int:
+    """How many statements of this login wait for somebody to let go of the table."""
+    query = (
+        "select count(*) from pg_locks join pg_stat_activity using (pid)"
+        " where relation = to_regclass(:table) and not granted and usename = :login"
+    )
+    with engine.connect() as connection:
+        return int(connection.execute(text(query), {"table": table, "login": login}).scalar_one())
 
 
 def notices_the_queue(api: Running) -> bool:
@@ -168,7 +181,7 @@ def test_a_file_becomes_passages(system: System, client: Client, tmp_path: Path)
     path = tmp_path / "notes.md"
     path.write_text("# Batteries\n\nWithout sun, a full battery lasts ten days.\n")
 
-    file = client.upload(path, timeout=60)
+    file = client.upload(path, timeout=120)
 
     assert file.status == "COMPLETED"
     assert client.search("how long does the battery last").passages
@@ -187,7 +200,9 @@ def test_without_postgres_the_api_is_unready_and_nobody_is_restarted(
 ) -> None:
     stack.postgres.stop()
     try:
-        eventually(lambda: system.api.status("/readyz", 8000) == 503, what="the api is unready")
+        eventually(
+            lambda: system.api.status("/readyz", 8000) == 503, timeout=60, what="the api is unready"
+        )
         for name in SERVICES:
             container = system.running[name]
             live = container.container.probes.get("liveness", Probe("/livez", 9100))
@@ -216,33 +231,34 @@ def test_without_valkey_nobody_is_restarted(
 def test_a_worker_that_is_told_to_end_loses_nothing(
     system: System, client: Client, engine: Engine, eventually: Eventually, tmp_path: Path
 ) -> None:
-    # Given a worker with a file in hand
-    uploaded = client.upload(scan(tmp_path, pages=4), wait=False)
-    eventually(lambda: status_of(engine, uploaded.id) == "PROCESSING", what="it is in work")
-    ingest = system.running["ingest"]
+    # Given a worker with a file in hand, of which it cannot store the passages
+    with engine.connect() as lock:
+        lock.execute(text("lock table chunks in share mode"))
+        uploaded = client.upload(scan(tmp_path, pages=2), wait=False)
 
-    # When its pod is told to end
-    ingest.child.send(15)
+        def is_in_hand() -> bool:
+            is_claimed = status_of(engine, uploaded.id) == "PROCESSING"
+            return is_claimed and is_waiting(engine, "chunks", "docmill") > 0
 
-    # Then it takes no more, says so while it works on, and ends in time and in order
-    eventually(lambda: ingest.status("/readyz", 9100) == 503, what="the worker is unready")
-    assert ingest.status("/livez", 9100) == 200
+        eventually(is_in_hand, timeout=120, what="it is in work")
+        ingest = system.running["ingest"]
+
+        # When its pod is told to end
+        ingest.child.send(15)
+
+        # Then it takes no more, says so while it works on, and ends in time and in order
+        eventually(lambda: ingest.status("/readyz", 9100) == 503, what="the worker is unready")
+        assert ingest.status("/livez", 9100) == 200
+        lock.rollback()
     assert ingest.child.wait(ingest.container.grace_seconds), ingest.said()
     assert ingest.child.exit_code() == 0, ingest.said()
 
     # And the file is done or waits for another worker, which does it
     assert status_of(engine, uploaded.id) in ("COMPLETED", "QUEUED")
     again = system.run("ingest")
-    eventually(lambda: is_well(again), timeout=60, what="another worker is ready")
-    file = client.wait([uploaded.id], timeout=120)[uploaded.id]
+    eventually(lambda: is_well(again), timeout=180, what="another worker is ready")
+    file = client.wait([uploaded.id], timeout=180)[uploaded.id]
     assert file.status == "COMPLETED"
-
-
-def waiting_for_files(engine: Engine) -> int:
-    """How many statements wait for somebody to let go of the table."""
-    with engine.connect() as connection:
-        query = "select count(*) from pg_locks where relation = 'files'::regclass and not granted"
-        return int(connection.execute(text(query)).scalar_one())
 
 
 def test_an_api_that_is_told_to_end_answers_what_is_open(
@@ -254,7 +270,12 @@ def test_an_api_that_is_told_to_end_answers_what_is_open(
         lock.execute(text("lock table files in access exclusive mode"))
         asked = [pool.submit(client.search, "anything") for _ in range(3)]
         try:
-            eventually(lambda: waiting_for_files(engine) >= 3, what="they are in hand")
+            # Those of the api: workers wait for that table as well.
+            eventually(
+                lambda: is_waiting(engine, "files", "docmill_api") >= 3,
+                timeout=25,
+                what="they are in hand",
+            )
 
             # When the pod is told to end
             api.child.send(15)

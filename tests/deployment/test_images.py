@@ -12,6 +12,10 @@ from tests.deployment.containers import containers
 from tests.deployment.dockerfiles import SERVICES
 from tests.deployment.images import Image
 from tests.deployment.manifests import REPOSITORY
+from tests.deployment.sandbox import PROBE_SECONDS
+
+#: Whoever is first builds the images, and the others wait for it.
+pytestmark = pytest.mark.timeout(1_200)
 
 #: Distributions that must not be in an image, as their folders are called.
 _FOREIGN = {
@@ -73,7 +77,7 @@ def python(image: Image, scratch: Path, code: str, *, network: bool = False) -> 
             network=network,
         )
         try:
-            child.wait(120)
+            child.wait(300)
             code_of_exit = child.exit_code()
         finally:
             child.kill()
@@ -130,7 +134,7 @@ def test_a_service_starts_without_any_network(
             probe=[f"http://127.0.0.1:{live.port}{live.path}"],
         )
         try:
-            assert child.wait(90 + container.grace_seconds)
+            assert child.wait(PROBE_SECONDS + container.grace_seconds)
             code = child.exit_code()
         finally:
             child.kill()

@@ -44,7 +44,7 @@ def test_the_schedule_has_the_job_and_a_worker_runs_it_dry_and_for_real(
     worker = dramatiq.Worker(resources.broker, worker_threads=1)
     worker.start()
     try:
-        eventually(lambda: depth(resources.broker, JANITOR_QUEUE) == 0)
+        eventually(lambda: depth(resources.broker, JANITOR_QUEUE) == 0, timeout=90)
     finally:
         worker.stop()
     with resources.engine.connect() as connection:

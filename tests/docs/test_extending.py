@@ -14,6 +14,9 @@ import pytest
 
 from tests.conftest import without_docmill
 
+#: The guide's commands are a linter, a type checker and tests that start servers of their own.
+pytestmark = pytest.mark.timeout(900)
+
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "extending.md"
 NOT_COPIED = (".git", ".venv", ".docmill", ".*_cache", "__pycache__", "node_modules")
@@ -74,7 +77,7 @@ def run(command: str, tree: Path, environ: Mapping[str, str]) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=240,
+        timeout=600,
     )
     assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
 

@@ -76,7 +76,7 @@ def run(command: list[str], folder: Path, client: Client, **variables: str) -> s
         env={**without_docmill(os.environ), "NO_PROXY": "127.0.0.1", **account, **variables},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=False,
     )
     assert result.returncode == 0, f"{result.stdout}\n{result.stderr}"

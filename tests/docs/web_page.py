@@ -76,7 +76,7 @@ class Page:
         files = {"/": ("text/html", html), f"/{name}": ("application/pdf", content)}
         self._server.files = files  # type: ignore[attr-defined]
 
-    def said(self, timeout: float = 60) -> dict[str, Any]:
+    def said(self, timeout: float = 120) -> dict[str, Any]:
         """The next thing that the page says."""
         return self._said.get(timeout=timeout)
 

@@ -1,5 +1,6 @@
 """The ``docmill`` command as a real process, and the processes that belong to one data folder."""
 
+import contextlib
 import os
 import re
 import signal
@@ -19,7 +20,7 @@ EXAMPLES = REPOSITORY / "examples"
 CONTROL_CODE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f\x9b]")
 
 
-def run(*arguments: object, data: Path, timeout: float = 180) -> subprocess.CompletedProcess[str]:
+def run(*arguments: object, data: Path, timeout: float = 500) -> subprocess.CompletedProcess[str]:
     """Run it to its end, its output in pipes."""
     return subprocess.run(
         _command(*arguments),
@@ -59,14 +60,17 @@ class Running:
                 self._process.wait()
 
     def text(self) -> str:
-        """What it has printed."""
-        return self._output.read_text()
+        """What it has printed; a character may be in the middle of being written."""
+        return self._output.read_text(errors="replace")
 
-    def wait_for(self, words: str, timeout: float = 90) -> None:
+    def wait_for(self, words: str, timeout: float = 240) -> None:
         """Return as soon as it has printed them; an error if it ends before."""
         deadline = time.monotonic() + timeout
-        while words not in self.text():
-            assert self._process.poll() is None, f"ended before “{words}”:\n{self.text()}"
+        while True:
+            has_ended = self._process.poll() is not None  # asked before its last words are read
+            if words in self.text():
+                return
+            assert not has_ended, f"ended before “{words}”:\n{self.text()}"
             assert time.monotonic() < deadline, f"no “{words}” in {timeout} s:\n{self.text()}"
             time.sleep(0.02)
 
@@ -74,7 +78,7 @@ class Running:
         """A signal to the command alone."""
         self._process.send_signal(number)
 
-    def exit_code(self, timeout: float = 90) -> int:
+    def exit_code(self, timeout: float = 180) -> int:
         """Wait for its end."""
         return self._process.wait(timeout)
 
@@ -86,9 +90,12 @@ def processes_of(data: Path) -> list[psutil.Process]:
 
 def service_process(data: Path, argument: str) -> psutil.Process:
     """The process of this folder with this argument that has no parent with it."""
-    found = [each for each in processes_of(data) if argument in each.cmdline()]
-    pids = {each.pid for each in found}
-    (process,) = [each for each in found if each.ppid() not in pids]
+    found = {}
+    for each in processes_of(data):
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+            if argument in each.cmdline():
+                found[each.pid] = (each, each.ppid())
+    (process,) = [each for each, parent in found.values() if parent not in found]
     return process
 
 

@@ -19,7 +19,7 @@ NOT_RUNNING = "docmill: docmill is not running here. Start it with: make up\n"
 READY = "Stop everything"
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_up_serves_other_terminals_until_it_is_asked_to_stop(
     tmp_path: Path, eventually: Callable[..., None]
 ) -> None:
@@ -68,7 +68,7 @@ def test_up_serves_other_terminals_until_it_is_asked_to_stop(
         assert "empty_file" in refused.stdout
 
         # The demo account has been welcomed, by a mail that went nowhere else.
-        eventually(lambda: "demo@docmill.example" in run("mail", data=data).stdout)
+        eventually(lambda: "demo@docmill.example" in run("mail", data=data).stdout, timeout=120)
         assert (
             "Your account demo@docmill.example is ready." in run("mail", "show", data=data).stdout
         )
@@ -94,7 +94,7 @@ def test_up_serves_other_terminals_until_it_is_asked_to_stop(
     assert (gone.returncode, gone.stderr) == (2, NOT_RUNNING)
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(600)
 def test_up_names_the_process_that_died_and_stops(
     tmp_path: Path, eventually: Callable[..., None]
 ) -> None:

@@ -1,12 +1,15 @@
 """Real processes killed with real signals: the file completes by itself, and exactly once."""
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import UUID
 
+import httpx
 import pytest
 
+from docmill_dev.ports import free_port
 from docmill_dev.processes import Processes
 from docmill_ingest.settings import IngestSettings
 from docmill_shared.chunks import chunk_id
@@ -15,8 +18,10 @@ from docmill_shared.objects import S3ObjectStore
 from tests.fakes.gemini_emulator import GeminiEmulator
 from tests.owners import Owner, new_owner, prose
 
-LEASE_SECONDS = 3
+#: Short enough to wait for its end, and long enough to outlast a pause of a busy machine.
+LEASE_SECONDS = 6
 DRAMATIQ = [sys.executable, "-m", "dramatiq", "--processes", "1", "--threads"]
+EMBED = "batchEmbedContents"
 Wait = Callable[..., None]
 
 
@@ -57,13 +62,20 @@ def owner(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Itera
 @pytest.fixture
 def processes(environment: dict[str, str], tmp_path: Path) -> Iterator[Processes]:
     with Processes(log_directory=tmp_path / "logs") as running:
-        running.start("ingest", [*DRAMATIQ, "2", "docmill_ingest.worker"], env=environment)
-        running.start(
-            "scheduler", [sys.executable, "-m", "docmill_janitor.scheduler"], env=environment
-        )
-        running.start("janitor", [*DRAMATIQ, "2", "docmill_janitor.worker"], env=environment)
-        running.wait_ready()
+        start_worker(running, "ingest", environment)
+        start_worker(running, "janitor", environment)
+        argv = [sys.executable, "-m", "docmill_janitor.scheduler"]
+        running.start("scheduler", argv, env=environment, ready_line="the schedule runs")
+        running.wait_ready(120)
         yield running
+
+
+def start_worker(
+    processes: Processes, name: str, environment: dict[str, str], service: str = ""
+) -> None:
+    """A worker of this service, if it is not called by it already; it need not be ready yet."""
+    argv = [*DRAMATIQ, "2", f"docmill_{service or name}.worker"]
+    processes.start(name, argv, env=environment, ready_line="ready for messages")
 
 
 def completed(owner: Owner, file_id: UUID) -> bool:
@@ -78,15 +90,40 @@ def texts(owner: Owner, file_id: UUID) -> list[str]:
 
 
 def start_in_the_middle(owner: Owner, emulator: GeminiEmulator, eventually: Wait) -> UUID:
-    """A long file of which some batches, but by far not all, are embedded and paid for."""
-    emulator.control(latency_ms=150)
+    """A long file of which some batches, but by far not all, are embedded and paid for.
+
+    The calls for some more are with the provider, which keeps them until :func:`let_go_on`.
+    """
+    emulator.control(hang_method=EMBED)
     content = prose(2_000, seed=hash(owner.id) % 1000)
     file_id = owner.upload(content, "long.txt")
-    eventually(lambda: emulator.stats()["texts"] > 300, timeout=60, what="the file is under way")
+
+    def some_are_paid_for() -> bool:
+        if emulator.stats()["texts"] <= 300:
+            emulator.release_hung()  # those that hang now; whatever comes next hangs again
+            return False
+        return bool(emulator.stats()["in_flight"])
+
+    eventually(some_are_paid_for, timeout=120, what="the file is under way")
     file = owner.file(file_id)
     assert file is not None
     assert file.status == "PROCESSING"
     return file_id
+
+
+def let_go_on(emulator: GeminiEmulator) -> None:
+    """The provider answers, also what it has kept."""
+    emulator.control(hang_method="")
+    emulator.release_hung()
+
+
+def is_ending(port: int) -> bool:
+    """Whether the worker whose health endpoint this is knows that it must end."""
+    try:
+        answer = httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False)
+    except httpx.TransportError:
+        return False
+    return answer.status_code == 503
 
 
 def undisturbed(owner: Owner, file_id: UUID, eventually: Wait) -> list[str]:
@@ -94,7 +131,7 @@ def undisturbed(owner: Owner, file_id: UUID, eventually: Wait) -> list[str]:
     other = new_owner(owner.engine, owner.objects)
     content = b"".join(owner.objects.read(f"uploads/{owner.id}/{file_id}"))
     twin = other.upload(content, "long.txt")
-    eventually(lambda: completed(other, twin), timeout=60)
+    eventually(lambda: completed(other, twin), timeout=120)
     return texts(other, twin)
 
 
@@ -104,9 +141,10 @@ def test_kill_9_in_the_middle_of_a_file(
     file_id = start_in_the_middle(owner, emulator, eventually)
     processes.kill("ingest")  # and all that it has started
     assert texts(owner, file_id) == [], "half a file is never to be seen"
+    let_go_on(emulator)
 
     processes.restart("ingest")
-    eventually(lambda: completed(owner, file_id), timeout=90)
+    eventually(lambda: completed(owner, file_id), timeout=120)
 
     expected = undisturbed(owner, file_id, eventually)
     chunks = owner.chunks(file_id)
@@ -128,17 +166,25 @@ def test_sigterm_hands_a_running_file_back_at_once(
     eventually: Wait,
 ) -> None:
     processes.stop("ingest")
-    hasty = {**environment, "SHUTDOWN_GRACE_SECONDS": "0"}
-    processes.start("hasty", [*DRAMATIQ, "2", "docmill_ingest.worker"], env=hasty)
+    # No lease ends in this test, however slow the machine is.
+    patient = {**environment, "LEASE_SECONDS": "120"}
+    port = free_port()
+    hasty = {**patient, "SHUTDOWN_GRACE_SECONDS": "0", "HEALTH_PORT": str(port)}
+    start_worker(processes, "hasty", hasty, service="ingest")
     file_id = start_in_the_middle(owner, emulator, eventually)
 
-    processes.stop("hasty")
+    worker = processes["hasty"]
+    worker.send(signal.SIGTERM)
+    eventually(lambda: worker.exit_code is not None or is_ending(port), timeout=60)
+    let_go_on(emulator)
+    processes.stop("hasty", signal=0, timeout=60)  # which only waits
+    assert worker.exit_code == 0, worker.log_tail()
     file = owner.file(file_id)
     assert file is not None
     assert (file.status, file.attempt, file.deliveries) == ("QUEUED", 0, 0)
 
-    processes.start("next", [*DRAMATIQ, "2", "docmill_ingest.worker"], env=environment)
-    eventually(lambda: completed(owner, file_id), timeout=60)
+    start_worker(processes, "next", patient, service="ingest")
+    eventually(lambda: completed(owner, file_id), timeout=120)
     assert max(emulator.stats()["text_sha256"].values()) == 1, "nothing was paid for twice"
 
 
@@ -154,5 +200,5 @@ def test_all_messages_lost_loses_nothing(
     files = [owner.upload(prose(2, seed=n), f"{n}.txt") for n in range(5)]
     client = redis.Redis.from_url(environment["REDIS_URL"])
     client.flushall()
-    processes.start("next", [*DRAMATIQ, "2", "docmill_ingest.worker"], env=environment)
-    eventually(lambda: all(completed(owner, each) for each in files), timeout=90)
+    start_worker(processes, "next", environment, service="ingest")
+    eventually(lambda: all(completed(owner, each) for each in files), timeout=120)

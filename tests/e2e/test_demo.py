@@ -21,7 +21,7 @@ DOCUMENTS = {path.name for path in EXAMPLES.iterdir()} - {"README.md", "question
 QUESTIONS = json.loads((EXAMPLES / "questions.json").read_text())
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(1_200)
 def test_demo_answers_its_questions_and_a_second_one_finds_duplicates(
     tmp_path: Path, eventually: Callable[..., None]
 ) -> None:
@@ -55,7 +55,7 @@ def test_demo_answers_its_questions_and_a_second_one_finds_duplicates(
     eventually(nothing_is_left(tmp_path), what="no process of the second run")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_demo_takes_own_files_and_own_questions(
     tmp_path: Path, eventually: Callable[..., None]
 ) -> None:
@@ -78,7 +78,7 @@ def test_demo_takes_own_files_and_own_questions(
     eventually(nothing_is_left(tmp_path / "data"), what="no process is left")
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("moment", ["Starting docmill", "The database schema", "Uploading"])
 def test_ctrl_c_at_any_moment_leaves_nothing_running(
     tmp_path: Path, moment: str, eventually: Callable[..., None]

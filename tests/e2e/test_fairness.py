@@ -1,12 +1,13 @@
 """A flood of one owner's files delays another owner's single file by a few files' time."""
 
-import statistics
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import Row
 
 from docmill_dev.processes import Processes
 from docmill_ingest.settings import IngestSettings
@@ -18,8 +19,11 @@ from tests.fakes.gemini_emulator import GeminiEmulator
 from tests.owners import Owner, new_owner, prose
 
 Wait = Callable[..., None]
-FLOOD = 150
+FLOOD = 200
 SINGLES = 10
+THREADS = 2
+#: What the worker claims in five files' time.
+A_FEW = 5 * THREADS
 
 
 @pytest.fixture
@@ -43,12 +47,14 @@ def settings(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> In
 @pytest.fixture
 def processes(environment: dict[str, str], tmp_path: Path) -> Iterator[Processes]:
     python = [sys.executable, "-m"]
-    worker = [*python, "dramatiq", "--processes", "1", "--threads", "2"]
+    worker = [*python, "dramatiq", "--processes", "1", "--threads", str(THREADS)]
     with Processes(log_directory=tmp_path / "logs") as running:
-        running.start("ingest", [*worker, "docmill_ingest.worker"], env=environment)
-        running.start("janitor", [*worker, "docmill_janitor.worker"], env=environment)
-        running.start("scheduler", [*python, "docmill_janitor.scheduler"], env=environment)
-        running.wait_ready()
+        for name in ("ingest", "janitor"):
+            argv, line = [*worker, f"docmill_{name}.worker"], "ready for messages"
+            running.start(name, argv, env=environment, ready_line=line)
+        argv, line = [*python, "docmill_janitor.scheduler"], "the schedule runs"
+        running.start("scheduler", argv, env=environment, ready_line=line)
+        running.wait_ready(120)
         yield running
 
 
@@ -65,14 +71,15 @@ def submit(owner: Owner, broker: HardenedRedisBroker, seed: int) -> UUID:
     return file_id
 
 
-def waits(owner: Owner, files: list[UUID]) -> list[float]:
-    """Seconds from the confirmation to the claim, by the database's clock."""
-    rows = [row for row in map(owner.file, files) if row]
-    return sorted((row.started_at - row.queued_at).total_seconds() for row in rows)
+def in_front(row: Row[Any], flood: list[Row[Any]]) -> int:
+    """How many files of the flood were claimed while this one waited."""
+    claimed = [each.started_at for each in flood if each.started_at is not None]
+    return sum(row.queued_at < each < row.started_at for each in claimed)
 
 
-def p95(values: list[float]) -> float:
-    return values[int(len(values) * 0.95)]
+def behind(row: Row[Any], flood: list[Row[Any]]) -> int:
+    """How many files of the flood waited when this one had been claimed."""
+    return sum(each.started_at is None or each.started_at > row.started_at for each in flood)
 
 
 def test_a_flood_delays_others_by_a_few_files(
@@ -81,31 +88,25 @@ def test_a_flood_delays_others_by_a_few_files(
     engine = create_engine(settings, "docmill-test")
     objects, broker = S3ObjectStore(settings), create_broker(settings)
 
-    def single(number: int) -> tuple[Owner, UUID]:
+    def single(number: int) -> Row[Any]:
         """Somebody's only file, ingested before the next somebody comes."""
         owner = new_owner(engine, objects)
         file_id = submit(owner, broker, seed=number)
         eventually(lambda: owner.file(file_id).status == "COMPLETED", timeout=60)  # type: ignore[union-attr]
-        return owner, file_id
+        row = owner.file(file_id)
+        assert row is not None
+        return row
 
     single(0)  # the first file of a worker also waits for it to warm up
-    calm = sorted(waits(*_listed(single(1_000 + n)))[0] for n in range(SINGLES))
-
     many = new_owner(engine, objects)
-    flood = [submit(many, broker, seed=number) for number in range(FLOOD)]
-    in_flood = sorted(waits(*_listed(single(2_000 + n)))[0] for n in range(SINGLES))
-    left = sum(row.status != "COMPLETED" for row in map(many.file, flood) if row)
+    ids = [submit(many, broker, seed=number) for number in range(FLOOD)]
+    singles = [single(2_000 + n) for n in range(SINGLES)]
+    flood = [row for row in map(many.file, ids) if row]
 
-    rows = [row for row in map(many.file, flood) if row and row.status == "COMPLETED"]
-    a_file = statistics.median((row.finished_at - row.started_at).total_seconds() for row in rows)
-    print(
-        f"p95 wait of a single file: {p95(calm):.3f} s alone, {p95(in_flood):.3f} s in a flood of"
-        f" {FLOOD} ({p95(in_flood) / a_file:.1f} files' time; {left} still waited at the end)"
-    )
-    assert left > FLOOD / 4, "the flood was still there when the last single file was done"
-    assert p95(in_flood) < 5 * a_file
+    # Counted by the database's clock, not measured: how long a file takes is the machine's affair.
+    waited_for = [in_front(row, flood) for row in singles]
+    left = min(behind(row, flood) for row in singles)
+    print(f"{waited_for} files of a flood of {FLOOD} went before single files; {left} were left")
+    assert left > 2 * A_FEW, "the flood was still there when the last single file was claimed"
+    assert max(waited_for) < A_FEW
     engine.dispose()
-
-
-def _listed(pair: tuple[Owner, UUID]) -> tuple[Owner, list[UUID]]:
-    return pair[0], [pair[1]]

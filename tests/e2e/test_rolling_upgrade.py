@@ -55,7 +55,7 @@ class Rollout:
         name = f"migrate-{release}"
         argv = [*PYTHON, "docmill_shared.migrate"]
         self.processes.start(name, argv, env=self.of(release), ready_line="schema is up to date")
-        self.processes.stop(name, signal=0, timeout=60)  # which only waits
+        self.processes.stop(name, signal=0, timeout=180)  # which only waits
         assert self.processes[name].exit_code == 0, self.processes[name].log_tail()
 
     def revision(self) -> str:
@@ -96,7 +96,7 @@ class Rollout:
 
     def stop(self, name: str) -> None:
         """SIGTERM, and it ends by itself."""
-        self.processes.stop(name)
+        self.processes.stop(name, timeout=90)
         process = self.processes[name]
         assert process.exit_code == 0, f"{name}: {process.exit_code}\n{process.log_tail()}"
 
@@ -137,6 +137,7 @@ def rollout(stack: Stack, redis_url: str, tmp_path: Path) -> Iterator[Rollout]:
     engine.dispose()
 
 
+@pytest.mark.timeout(900)
 def test_no_request_fails_and_no_file_is_lost(
     rollout: Rollout, tmp_path: Path, eventually: Wait
 ) -> None:
@@ -163,7 +164,7 @@ def test_no_request_fails_and_no_file_is_lost(
                     and _completed(rollout.engine, [str(each) for each in fresh]) == 3
                 )
 
-            eventually(went_on, timeout=90, what="uploads are ingested and searches answered")
+            eventually(went_on, timeout=180, what="uploads are ingested and searches answered")
 
         goes_on()
         # When this release's migration runs, Then the previous release goes on
@@ -190,7 +191,7 @@ def test_no_request_fails_and_no_file_is_lost(
         assert not traffic.errors
 
     # Then every file is COMPLETED with its passages, and nothing is left over
-    eventually(lambda: unfinished(rollout.engine) == 0, timeout=60)
+    eventually(lambda: unfinished(rollout.engine) == 0, timeout=180)
     assert wrong(rollout.engine, uploaded) == []
     assert len(uploaded) > 15
     with redis.Redis.from_url(rollout.environment["REDIS_URL"]) as client:

@@ -5,6 +5,7 @@ appended as a line, the heartbeat time-out in milliseconds, by how many seconds 
 is ahead, and how often out of a million commands the stock broker looks for dead workers.
 """
 
+import logging
 import os
 import signal
 import sys
@@ -62,6 +63,13 @@ def declare(broker: RedisBroker, events: Path) -> None:
         time.sleep(seconds)
         note(f"end {what}")
 
+    @dramatiq.actor(broker=broker, actor_name="held")
+    def held(what: str, until: str) -> None:
+        note(f"begin {what}")
+        while not Path(until).exists():
+            time.sleep(0.02)
+        note(f"end {what}")
+
     @dramatiq.actor(broker=broker, actor_name="fail_once", min_backoff=200, max_backoff=300)
     def fail_once(what: str, until: str) -> None:
         note(f"run {what}")
@@ -80,6 +88,7 @@ def declare(broker: RedisBroker, events: Path) -> None:
 def main() -> None:
     """Consume until SIGTERM."""
     kind, url, events, heartbeat_timeout, ahead, maintenance_chance = sys.argv[1:]
+    logging.basicConfig(format="%(name)s %(levelname)s %(message)s")
     if float(ahead):
         shift = int(float(ahead) * 1000)
         redis_module.__dict__["current_millis"] = lambda: current_millis() + shift

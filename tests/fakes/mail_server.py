@@ -69,6 +69,7 @@ class MailServer:
             tls_context=None if self.implicit_tls else context,
             authenticator=self._authenticate if self.accounts else None,
             auth_require_tls=False,
+            ready_timeout=60,
         )
         self._controller.start()
 

@@ -1,4 +1,4 @@
-"""A janitor with one job, every second: ``python -m tests.fakes.scheduler_replica scheduler``.
+"""A janitor with one job, every few seconds: ``python -m tests.fakes.scheduler_replica scheduler``.
 
 ``worker`` in place of ``scheduler`` runs what the replicas fire. Everything but the job is real.
 """
@@ -6,7 +6,7 @@
 import signal
 import sys
 import threading
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import dramatiq
 
@@ -17,7 +17,10 @@ from docmill_janitor.settings import JanitorSettings
 from docmill_janitor.swept import Swept
 from docmill_shared.startup import prepare
 
-JOB = "every_second"
+JOB = "every_few_seconds"
+#: A slot that nobody looked at before the next one came is passed over, so a machine may stand
+#: still for this long.
+PERIOD = timedelta(seconds=3)
 #: Counts runs: the history has one row for a slot, however often it was run.
 TICKS = "ticks"
 
@@ -31,7 +34,8 @@ def main() -> None:
     """Run until SIGTERM."""
     role = sys.argv[1]
     resources = build(prepare(f"replica-{role}", JanitorSettings))
-    jobs = [ScheduledJob(JOB, "* * * * * *", _run, "A test.")]
+    cron = f"*/{PERIOD.seconds} * * * * *"
+    jobs = [ScheduledJob(JOB, cron, _run, "A test.")]
     if role == "scheduler":
         scheduler.run(resources, jobs)
         return

@@ -67,7 +67,9 @@ class Fleet:
         """One request to the api."""
         if token:
             headers["Authorization"] = f"Bearer {token}"
-        return http.request(method, self.url + path, json=body, headers=headers, timeout=30)
+        # On a connection of its own: one that was kept may be closed in the moment of its next use.
+        headers.setdefault("Connection", "close")
+        return http.request(method, self.url + path, json=body, headers=headers, timeout=60)
 
     def scrape(self, name: str) -> "Scrape":
         """A process's metrics."""
@@ -104,7 +106,7 @@ class Scrape:
 def answer_of(port: int, path: str, method: str = "GET") -> tuple[int, str]:
     """Status and text of an answer; status 0 when there is none."""
     try:
-        answer = http.request(method, f"http://127.0.0.1:{port}{path}", timeout=5)
+        answer = http.request(method, f"http://127.0.0.1:{port}{path}", timeout=30)
     except urllib3.exceptions.HTTPError:
         return 0, ""
     return answer.status, answer.data.decode()
@@ -145,7 +147,8 @@ class Caller:
         reserved = self.call("POST", "/v1/files", body, **headers).json()
         upload = reserved["upload"]
         self.signed.append(upload["url"])
-        put = http.request("PUT", upload["url"], body=content, headers=upload["headers"])
+        sent = {**upload["headers"], "Connection": "close"}
+        put = http.request("PUT", upload["url"], body=content, headers=sent)
         assert put.status == 200, put.data
         file_id = str(reserved["file"]["id"])
         assert self.call("POST", f"/v1/files/{file_id}/confirm", **headers).status == 202
@@ -162,8 +165,8 @@ class Caller:
 
 
 def wait(condition: Callable[[], object], what: str) -> None:
-    """Until it holds, for a minute; for fixtures of a module, which cannot use ``eventually``."""
-    deadline = time.monotonic() + 60
+    """Until it holds, for two minutes; for fixtures of a module, which have no ``eventually``."""
+    deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline, what
         time.sleep(0.05)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import dramatiq
 import psutil
@@ -73,10 +74,11 @@ def test_every_process_answers_and_does_nothing_else(running: Fleet, name: str) 
     assert [answer_of(port, path)[0] for path in ("/", "/metrics/..", "/livezz")] == [404] * 3
     assert [answer_of(port, "/livez", verb)[0] for verb in ("POST", "DELETE", "PUT")] == [501] * 3
     # And it is on loopback, unless told otherwise
+    family = (psutil.Process(running[name].pid), *children(running[name].pid))
     listening = {
         connection.laddr.ip
-        for process in (psutil.Process(running[name].pid), *children(running[name].pid))
-        for connection in process.net_connections("tcp")
+        for process in family
+        for connection in connections_of(process)
         if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
     }
     assert listening == {"127.0.0.1"}
@@ -85,6 +87,14 @@ def test_every_process_answers_and_does_nothing_else(running: Fleet, name: str) 
 def children(pid: int) -> list[psutil.Process]:
     found: list[psutil.Process] = psutil.Process(pid).children(recursive=True)
     return found
+
+
+def connections_of(process: psutil.Process) -> list[Any]:
+    """None of one that has ended since it was found."""
+    try:
+        return list(process.net_connections("tcp"))
+    except psutil.NoSuchProcess:
+        return []
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -102,7 +112,7 @@ def test_workers_with_several_processes_are_refused(running: Fleet) -> None:
     env = {**running.environment, "HEALTH_PORT": port}
     process = running.processes.start("two", argv, env=env, ready_line="never to be seen")
     with pytest.raises(ProcessFailed, match="run workers with --processes 1"):
-        running.processes.wait_ready(40)
+        running.processes.wait_ready()
     assert process.exit_code == 2
 
 
@@ -177,15 +187,22 @@ def test_a_worker_is_not_ready_in_its_grace_period(
     running: Fleet, owner: Owner, eventually: Wait
 ) -> None:
     with GeminiEmulator() as emulator:
-        emulator.control(latency_ms=3_000)
-        gemini = {"GEMINI_API_KEY": emulator.api_key, "GEMINI_BASE_URL": emulator.base_url}
-        running.start("ingest", "scheduler", "janitor", DISPATCH_SECONDS="1", **gemini)
+        emulator.control(hang_next=1)
+        settings = {
+            "DISPATCH_SECONDS": "1",
+            "SHUTDOWN_GRACE_SECONDS": "200",
+            "GEMINI_API_KEY": emulator.api_key,
+            "GEMINI_BASE_URL": emulator.base_url,
+            "GEMINI_TIMEOUT_SECONDS": "200",
+        }
+        running.start("ingest", "scheduler", "janitor", **settings)
         file_id = owner.upload(prose(5), "a.txt")
         eventually(lambda: emulator.stats()["in_flight"] > 0, what="the provider is asked")
         running["ingest"].send(signal.SIGTERM)
-        eventually(lambda: running.get("ingest", "/readyz")[0] == 503, timeout=3)
+        eventually(lambda: running.get("ingest", "/readyz")[0] == 503)
         assert running.get("ingest", "/readyz")[1] == "The worker is shutting down.\n"
         assert running.get("ingest", "/livez") == (200, "ok\n")
+        emulator.release_hung()
         eventually(lambda: running["ingest"].exit_code == 0)
         file = owner.file(file_id)
         assert file is not None
@@ -194,9 +211,9 @@ def test_a_worker_is_not_ready_in_its_grace_period(
 
 def test_an_api_is_not_ready_in_its_grace_period(running: Fleet, eventually: Wait) -> None:
     with GeminiEmulator() as emulator:
-        emulator.control(latency_ms=3_000)
         gemini = {"GEMINI_API_KEY": emulator.api_key, "GEMINI_BASE_URL": emulator.base_url}
-        running.start("api", **gemini)
+        running.start("api", API_GRACEFUL_SECONDS="200", **gemini)
+        emulator.control(hang_next=1)
         credentials = {"email": "grace@example.org", "password": PASSWORD}
         assert running.call("POST", "/v1/auth/register", credentials).status == 201
         token = running.call("POST", "/v1/auth/login", credentials).json()["access_token"]
@@ -210,9 +227,10 @@ def test_an_api_is_not_ready_in_its_grace_period(running: Fleet, eventually: Wai
         searching.start()
         eventually(lambda: emulator.stats()["in_flight"] > 0, what="the provider is asked")
         running["api"].send(signal.SIGTERM)
-        eventually(lambda: running.get("api", "/readyz")[0] == 503, timeout=3)
+        eventually(lambda: running.get("api", "/readyz")[0] == 503)
         assert running.get("api", "/readyz")[1] == "The api is shutting down.\n"
         assert running.get("api", "/livez") == (200, "ok\n")
+        emulator.release_hung()
         searching.join()
         assert statuses == [200]
         eventually(lambda: running["api"].exit_code == 0)

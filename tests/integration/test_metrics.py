@@ -52,6 +52,8 @@ def flow(
             "DISPATCH_SECONDS": "1",
             "RATE_LIMITS": "true",
             "RATE_LIMIT_LOGIN_EMAIL": "2/day",
+            # Once, by hand; the schedule's turn would come between 4:15 and 5:15
+            "PRUNE_HISTORY_CRON": "0 0 29 2 *",
         }
         with fleet(environment, tmp_path_factory.mktemp("logs")) as running:
             running.start(*COMMANDS)
@@ -104,7 +106,7 @@ def _work(flow: Flow, database_url: str) -> None:
     used = {"refresh_token": bob.tokens["refresh_token"]}
     assert flow.fleet.call("POST", "/v1/auth/refresh", used).status == 200
     assert flow.fleet.call("POST", "/v1/auth/refresh", used).status == 401
-    assert flow.fleet.call("GET", "/no/such/place/4711").status == 404
+    assert flow.fleet.call("GET", "/no/such/place/hortensia").status == 404
     assert flow.fleet.call("BREW", "/v1/files").status == 405
     roles.grant(database_url, ada.email, "admin")
     asked = ada.call("POST", "/v1/admin/jobs/prune_history/runs", {})
@@ -112,6 +114,11 @@ def _work(flow: Flow, database_url: str) -> None:
     wait(
         lambda: flow.fleet.scrape("janitor").value("docmill_job_runs_total", job="prune_history"),
         "the job",
+    )
+    # A process counts what it has done after it has done it
+    wait(
+        lambda: flow.fleet.scrape("ingest").value("docmill_ingest_files_total") == 6,
+        "the files are counted",
     )
     flow.scrape()
 
@@ -156,8 +163,10 @@ def test_the_stages_add_up_to_the_files(flow: Flow) -> None:
     value = flow.scrapes["ingest"].value
     stages = value("docmill_ingest_stage_duration_seconds_sum")
     files = value("docmill_ingest_file_duration_seconds_sum")
-    # Files that did not complete are in the first alone
-    assert files * 0.7 < stages < files + 10
+    # Files that did not complete are in the first alone, a pause of the machine may be in either
+    assert files * 0.7 - 3 < stages < files + 30
+    # One was told to wait, with its file in hand
+    assert value("docmill_ingest_stage_duration_seconds_sum", stage="embed") >= 0.2
 
 
 def test_the_second_owner_of_a_text_hits_the_cache(flow: Flow) -> None:
@@ -194,7 +203,7 @@ def test_the_api_counts_by_route_and_never_by_path(flow: Flow) -> None:
     assert scrape.value(requests, route="none", method="GET", status="404") == 1
     assert scrape.value(requests, method="other", status="405") == 1
     assert scrape.value("docmill_http_request_duration_seconds_count") == scrape.value(requests)
-    assert "4711" not in scrape.text
+    assert "hortensia" not in scrape.text
     assert "BREW" not in scrape.text
     for caller in flow.callers:
         assert caller.email not in scrape.text
@@ -229,7 +238,7 @@ def test_the_scheduler_knows_what_waits(flow: Flow, eventually: Wait) -> None:
 
     # What it says is up to 15 s old
     expected = {"COMPLETED": 4, "DUPLICATE": 1, "FAILED": 1}
-    eventually(lambda: {k: v for k, v in files().items() if v} == expected, timeout=40)
+    eventually(lambda: {k: v for k, v in files().items() if v} == expected, timeout=90)
     assert files().keys() >= {"PENDING", "QUEUED", "PROCESSING", "DELETING"}
     value = flow.fleet.scrape("scheduler").value
     assert value("docmill_collection_up", source="queues") == 1
@@ -239,16 +248,27 @@ def test_the_scheduler_knows_what_waits(flow: Flow, eventually: Wait) -> None:
     assert value("docmill_workers") == 2
     assert value("docmill_queue_dead_letters") == 0
     assert value("docmill_backlog_files") == 0
-    assert value("docmill_schedule_slots_total", job="dispatch_due", result="fired") > 1
+    eventually(
+        lambda: (
+            flow.fleet.scrape("scheduler").value(
+                "docmill_schedule_slots_total", job="dispatch_due", result="fired"
+            )
+            > 1
+        )
+    )
 
 
-def test_the_janitor_counts_runs(flow: Flow) -> None:
+def test_the_janitor_counts_runs(flow: Flow, eventually: Wait) -> None:
     value = flow.scrapes["janitor"].value
     assert value("docmill_job_runs_total", job="prune_history", result="done") == 1
-    assert value("docmill_job_duration_seconds_count", job="dispatch_due") == value(
-        "docmill_job_runs_total", job="dispatch_due"
-    )
-    assert value("docmill_job_runs_total", job="dispatch_due", result="done") > 1
+
+    def each_has_a_duration() -> bool:
+        """It goes on running: a scrape may come between the counting of the two."""
+        now = flow.fleet.scrape("janitor").value
+        runs = now("docmill_job_runs_total", job="dispatch_due", result="done")
+        return runs > 1 and runs == now("docmill_job_duration_seconds_count", job="dispatch_due")
+
+    eventually(each_has_a_duration)
 
 
 def test_an_api_counts_the_requests_of_all_its_workers(flow: Flow, eventually: Wait) -> None:
@@ -266,22 +286,22 @@ def test_an_api_counts_the_requests_of_all_its_workers(flow: Flow, eventually: W
     assert len(first) == 2
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(ask, range(40))) == {200}
-    eventually(lambda: counted() == before + 40, timeout=5)
+    eventually(lambda: counted() == before + 40)
     # When both are replaced, what they counted stays
     for pid in first:
         os.kill(pid, signal.SIGTERM)
     eventually(lambda: len(workers()) == 2 and not workers() & first)
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(ask, range(20))) == {200}
-    eventually(lambda: counted() == before + 60, timeout=5)
+    eventually(lambda: counted() == before + 60)
 
 
 def test_the_directory_of_an_api_goes_with_it(
     service_environment: dict[str, str], tmp_path: Path, eventually: Wait
 ) -> None:
     def directories() -> set[Path]:
-        owned = Path("/dev/shm").glob("docmill-metrics-*")
-        return {each for each in owned if list(each.glob(f"*_{api.pid}.db"))}
+        # Files in one go: a directory of another api may go between being found and being read.
+        return {each.parent for each in Path("/dev/shm").glob(f"docmill-metrics-*/*_{api.pid}.db")}
 
     with fleet(service_environment, tmp_path / "logs") as running:
         running.start("api")

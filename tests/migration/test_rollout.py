@@ -23,6 +23,8 @@ from tests.conftest import without_docmill
 OLD = "0002"
 INDEX = "files_duplicate_objects"  #: what 0003 builds last, concurrently, on files
 ROWS = 5_000
+#: Less than three attempts and their pauses take, which would be one wait if the lock were kept.
+SLOW_MACHINE_SECONDS = 6
 
 
 @pytest.fixture
@@ -119,7 +121,7 @@ def test_a_migration_that_gets_no_lock_blocks_nobody_for_long(
         user.start()
         # When the schema is migrated
         with migration(old_schema, log) as process:
-            eventually(lambda: log.read_text().count("Next attempt in") >= 2, timeout=60)
+            eventually(lambda: log.read_text().count("Next attempt in") >= 3, timeout=120)
             assert process.poll() is None
         stop.set()
         user.join()
@@ -128,7 +130,7 @@ def test_a_migration_that_gets_no_lock_blocks_nobody_for_long(
     sentence = log.read_text().splitlines()[0]
     assert sentence.startswith("docmill: A table is in use; the migration did not get its lock in ")
     assert "Open transactions: " in sentence
-    assert 0.5 < longest[0] < migrate.LOCK_SECONDS + 2, longest
+    assert 0.5 < longest[0] < migrate.LOCK_SECONDS + SLOW_MACHINE_SECONDS, longest
     # And once they have gone, it runs
     migrate.upgrade(old_schema)
     migrate.require_current(old_schema)
@@ -172,7 +174,7 @@ def test_a_build_that_was_killed_is_repaired_by_the_next_run(
             process.send_signal(signal.SIGKILL)
             process.wait()
         # And whose session the server ends by itself
-        eventually(lambda: sessions_of_migrations(old_schema) == 0, timeout=20)
+        eventually(lambda: sessions_of_migrations(old_schema) == 0)
         assert index_is_valid(old_schema, first) is False
         assert "welcomed_at" in _columns(old_schema, "users"), "its first part is committed"
 
@@ -197,7 +199,7 @@ def test_one_of_two_migrations_waits_and_lets_the_other_build_its_index(
             second = exits.enter_context(migration(old_schema, logs[1]))
             eventually(lambda: "Another migration is running" in logs[1].read_text(), timeout=60)
         # When nobody is in the way any more but they themselves, Then both end well
-        codes = [first.wait(60), second.wait(60)]
+        codes = [first.wait(120), second.wait(120)]
     assert codes == [0, 0], [log.read_text() for log in logs]
     assert "waiting" not in logs[0].read_text()
 

@@ -53,6 +53,7 @@ def main() -> None:
         port=int(port),
         server_hostname="localhost",
         enable_SMTPUTF8=True,
+        ready_timeout=30,  # as long as whoever started this waits
     )
     controller.start()
     signal.sigwait(numbers)

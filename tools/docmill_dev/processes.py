@@ -103,7 +103,8 @@ class Process:
 
     def failure(self, what: str) -> ProcessFailed:
         """An error that names the process and shows the end of its log."""
-        self._reader.join(timeout=0.5 if self.exit_code is not None else 0)
+        # Its last words may be on their way; a grandchild may hold the pipe open for ever.
+        self._reader.join(timeout=5 if self.exit_code is not None else 0)
         return ProcessFailed(f"{self.name} {what}. The end of {self.log}:\n{self.log_tail()}")
 
     def _read(self) -> None:

@@ -5,6 +5,7 @@ Gunicorn takes the names below that it knows (https://docs.gunicorn.org/en/stabl
 and ignores the others.
 """
 
+import os
 import resource
 import signal
 import threading
@@ -108,10 +109,7 @@ def when_ready(arbiter: Any) -> None:
 
 
 def post_fork(arbiter: Any, worker: Any) -> None:
-    """In each worker, first of all."""
-    # Until gunicorn sets the worker's own handlers it has its master's, which would note the signal
-    # where nobody looks, and the master would wait for this worker until the grace period ends.
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    """In each worker, as soon as gunicorn asks."""
     _health.leave_to_master()
 
 
@@ -135,6 +133,29 @@ def post_worker_init(worker: Any) -> None:
 
     resources_of(worker.wsgi).events.stop_when(lambda: not worker.alive)
     threading.Thread(target=_warm_up, args=(worker.wsgi,), name="warm-up", daemon=True).start()
+
+
+# Until gunicorn sets a worker's own handlers, it has its master's, which would note SIGTERM where
+# nobody looks, and the master would wait for this worker until the grace period ends. So a worker
+# never has them: what comes during the fork waits, and then ends it.
+
+
+def _hold_sigterm() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+
+def _take_sigterm() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+
+def _end_at_sigterm() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _take_sigterm()
+
+
+os.register_at_fork(
+    before=_hold_sigterm, after_in_parent=_take_sigterm, after_in_child=_end_at_sigterm
+)
 
 
 def _warm_up(app: Any) -> None:

@@ -1,6 +1,7 @@
 """An api in this process on real servers, and the accounts that call it."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -21,7 +22,17 @@ from docmill_shared.states import FileStatus
 PASSWORD = "correct horse battery"
 
 #: Not redirected, not retried: an upload is one request.
-http = urllib3.PoolManager(retries=False)
+_http = urllib3.PoolManager(retries=False)
+
+
+def request(
+    method: str, url: str, *, headers: Mapping[str, str] | None = None, **options: Any
+) -> urllib3.BaseHTTPResponse:
+    """One request on a connection of its own: a server may close one that was kept in the very
+    moment in which it is used again."""
+    return _http.request(
+        method, url, headers={**(headers or {}), "Connection": "close"}, timeout=60, **options
+    )
 
 
 def settings_from(environment: dict[str, str], **changes: object) -> ApiSettings:
@@ -190,7 +201,7 @@ def axis(number: int, weight: float = 1.0) -> list[float]:
 
 def put(upload: Any, content: bytes, url: str | None = None) -> int:
     """Upload as a client would; the store's status."""
-    answer = http.request(
+    answer = request(
         upload["method"], url or upload["url"], body=content, headers=upload["headers"]
     )
     return answer.status

@@ -51,7 +51,7 @@ def parse(lines: Iterable[bytes]) -> Iterator[Event]:
                 event.retry = int(value)
 
 
-def of_answer(answer: Any, *, seconds: float = 20.0) -> Iterator[Event]:
+def of_answer(answer: Any, *, seconds: float = 60.0) -> Iterator[Event]:
     """The events of an answer of a test's client; it must yield something now and then."""
     assert answer.status_code == 200, answer.text
     deadline = time.monotonic() + seconds
@@ -89,7 +89,7 @@ def stream(
     token: str,
     last_event_id: str | None = None,
     *,
-    seconds: float = 20.0,
+    seconds: float = 60.0,
     receive_buffer: int | None = None,
 ) -> Iterator[Stream]:
     """Open a stream and close it again."""

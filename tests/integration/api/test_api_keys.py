@@ -195,7 +195,7 @@ def test_use_is_noted_once_a_minute_in_the_one_statement_of_authentication(
     # Then the first of them was noted; a later one is when a minute has gone by
     first = last_use(api, made["id"])
     assert first is not None
-    change(api, made["id"], last_used_at=func.now() - text("interval '59 seconds'"))
+    change(api, made["id"], last_used_at=func.now() - text("interval '45 seconds'"))
     before = last_use(api, made["id"])
     with_key(api, made["key"], "GET", "/v1/files")
     assert last_use(api, made["id"]) == before

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from docmill_shared.errors import ObjectMissing, StorageUnavailable
 from docmill_shared.files.reservations import INTERACTIVE_FILES
-from tests.integration.api.driver import Account, Api, http, problem, put
+from tests.integration.api.driver import Account, Api, problem, put, request
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
 
@@ -25,7 +25,7 @@ def smuggle(api: Api, file_id: str, content: bytes) -> None:
         size_bytes=len(content),
     )
     headers = {"Content-Type": "text/plain"}
-    assert http.request("PUT", url, body=content, headers=headers).status == 200
+    assert request("PUT", url, body=content, headers=headers).status == 200
 
 
 def exists(api: Api, file_id: str) -> bool:
@@ -206,7 +206,7 @@ def test_files_are_locked_in_the_order_of_their_ids(
         # Then the confirmation does not hold the other while it waits, so neither is stuck
         holder.execute(lock, {"id": high})
         holder.commit()
-        assert {item["status"] for item in confirmation.result(timeout=20)} == {202}
+        assert {item["status"] for item in confirmation.result(timeout=60)} == {202}
 
 
 def test_a_store_that_is_away_queues_none_of_many(api: Api, account: Account) -> None:

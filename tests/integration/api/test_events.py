@@ -21,7 +21,14 @@ S = FileStatus
 
 
 @pytest.fixture(autouse=True)
-def quick_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
+def rare_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None within a test: it would read the rows, which know nothing of what is only told."""
+    monkeypatch.setattr(event_streams, "HEARTBEAT_SECONDS", 120.0)
+
+
+@pytest.fixture
+def quick_heartbeats(monkeypatch: pytest.MonkeyPatch, rare_heartbeats: None) -> None:
+    """For what is told at a heartbeat."""
     monkeypatch.setattr(event_streams, "HEARTBEAT_SECONDS", 0.2)
 
 
@@ -175,6 +182,7 @@ def test_the_overview_has_files_under_way_however_old_and_an_id_only_at_its_end(
     assert [event.id is not None for event in seen] == [False, False, True]
 
 
+@pytest.mark.usefixtures("quick_heartbeats")
 @pytest.mark.parametrize("of_all", [False, True])
 def test_an_end_that_redis_lost_is_told_at_a_heartbeat(
     account: Account, follow: Follow, of_all: bool
@@ -187,6 +195,7 @@ def test_an_end_that_redis_lost_is_told_at_a_heartbeat(
     assert (last.name, last.status, last.id) == ("state", "FAILED", None)
 
 
+@pytest.mark.usefixtures("quick_heartbeats")
 def test_a_deletion_that_redis_lost_is_told_at_a_heartbeat(
     account: Account, follow: Follow
 ) -> None:
@@ -205,6 +214,7 @@ def test_files_of_others_and_of_nobody_are_not_there(api: Api, account: Account)
     problem(api.call("GET", path_of(theirs)), 401, "unauthenticated")
 
 
+@pytest.mark.usefixtures("quick_heartbeats")
 def test_a_revoked_token_ends_the_stream_at_a_heartbeat(account: Account) -> None:
     events = of_answer(account.get("/v1/events"))
     assert next(events).retry is not None
@@ -290,7 +300,7 @@ def test_requests_beyond_the_slots_wait_for_their_turn() -> None:
 
     def app(environ: dict[str, Any], _: object) -> list[bytes]:
         entered.release()
-        leave.wait(20)
+        leave.wait(60)
         return [b""]
 
     limited = slots.around(app)
@@ -300,16 +310,16 @@ def test_requests_beyond_the_slots_wait_for_their_turn() -> None:
     for each in requests:
         each.start()
     for _ in range(2):
-        assert entered.acquire(timeout=20)
+        assert entered.acquire(timeout=60)
     # Then the third waits, and a probe does not
     assert not entered.acquire(timeout=0.2)
     probe = threading.Thread(target=limited, args=({"PATH_INFO": "/healthz"}, None))
     probe.start()
-    assert entered.acquire(timeout=20)
+    assert entered.acquire(timeout=60)
     leave.set()
-    assert entered.acquire(timeout=20)
+    assert entered.acquire(timeout=60)
     for each in (*requests, probe):
-        each.join(20)
+        each.join(60)
 
 
 def test_the_document_says_what_a_stream_is(api: Api) -> None:

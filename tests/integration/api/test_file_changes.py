@@ -14,7 +14,7 @@ from docmill_shared.files import listing
 from docmill_shared.files.listing import Filters
 from docmill_shared.schema import Chunk, File
 from docmill_shared.states import FailureReason, FileStatus
-from tests.integration.api.driver import Account, Api, http, problem
+from tests.integration.api.driver import Account, Api, problem, request
 
 
 def change(account: Account, file_id: str, **fields: Any) -> Any:
@@ -127,7 +127,7 @@ def test_a_worker_that_completes_meanwhile_stores_what_is_shown_then(api: Api) -
                 embedding=[1.0] + [0.0] * 767,
             )
         )  # fmt: skip
-    changing.join(timeout=20)
+    changing.join(timeout=60)
     # Then both are public
     assert answers[0].status_code == 200
     assert answers[0].json["visibility"] == "public"
@@ -144,7 +144,7 @@ def wait_until_blocked(engine: Engine) -> None:
         "select count(*) from pg_locks join pg_stat_activity using (pid)"
         " where datname = current_database() and not granted"
     )
-    deadline = datetime.now(UTC) + timedelta(seconds=20)
+    deadline = datetime.now(UTC) + timedelta(seconds=60)
     with engine.connect() as connection:
         while not connection.execute(query).scalar_one():
             assert datetime.now(UTC) < deadline
@@ -168,7 +168,7 @@ def test_a_file_is_downloaded_under_its_name(account: Account) -> None:
     assert query["response-content-disposition"] == [
         "attachment; filename=\"resume _1_.txt\"; filename*=UTF-8''r%C3%A9sum%C3%A9%20%221%22.txt"
     ]
-    got = http.request(link["method"], link["url"])
+    got = request(link["method"], link["url"])
     assert (got.status, got.data) == (200, b"hello")
 
 

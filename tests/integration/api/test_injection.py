@@ -14,7 +14,7 @@ from urllib3.exceptions import HTTPError
 
 from docmill_dev.ports import free_port
 from docmill_dev.processes import Processes
-from tests.integration.api.driver import PASSWORD, Account, Api, http
+from tests.integration.api.driver import PASSWORD, Account, Api, request
 from tests.integration.api.test_access_matrix import CALLS, World, routes
 from tests.integration.api.test_process import COMMAND
 
@@ -134,7 +134,7 @@ def test_no_input_makes_a_log_line_of_its_own(
         def call(method: str, path: str, token: str = "", body: object = None) -> Any:
             headers = {"Authorization": f"Bearer {token}", "User-Agent": "x\tforged"}
             url = f"http://127.0.0.1:{port}{path}"
-            return http.request(method, url, json=body, headers=headers, timeout=20)
+            return request(method, url, json=body, headers=headers)
 
         def answers() -> bool:
             with suppress(HTTPError):

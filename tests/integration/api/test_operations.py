@@ -13,7 +13,6 @@ from dramatiq import Message as Envelope
 
 from docmill_api.resources import Resources
 from docmill_api.routes.blueprints import ADMIN_PREFIX
-from docmill_dev.ports import free_port
 from docmill_shared import accounts
 from docmill_shared.broker import QueueUnavailable, send
 from docmill_shared.messages import INGEST_QUEUE, JANITOR_QUEUE, MAIL_QUEUE, QUEUES, RunJob
@@ -129,7 +128,7 @@ def test_a_queue_is_paused_and_resumed(api: Api, admin: Account) -> None:
     assert worker["id"] == broker.broker_id
     assert worker["alive"] is True
     assert worker["holds"] == {JANITOR_QUEUE: 1}
-    assert 0 <= worker["silent_seconds"] < 15
+    assert 0 <= worker["silent_seconds"] < 60
 
 
 @pytest.mark.parametrize("what", ["pause", "resume"])
@@ -217,7 +216,7 @@ def without_redis(api: Api, api_environment: dict[str, str]) -> Iterator[Callabl
 def test_without_redis_there_is_a_problem_at_once(
     api: Api, admin: Account, job: str, without_redis: Callable[[str], Api]
 ) -> None:
-    away = without_redis(f"redis://127.0.0.1:{free_port()}/0")
+    away = without_redis("redis://127.0.0.1:1/0")
     headers = {"Authorization": f"Bearer {admin.access}"}
     needs_redis = [
         ("GET", "queues", None),
@@ -237,7 +236,8 @@ def test_without_redis_there_is_a_problem_at_once(
         answer = away.call(method, f"/v1/admin/{path}", sent, headers=headers)
         problem(answer, 503, "queue_unavailable")
         assert int(answer.headers["Retry-After"]) > 0
-    assert time.monotonic() - began < 5
+    # Whoever tried again and again would need seconds for each of them
+    assert time.monotonic() - began < 15
     # What Postgres knows is shown all the same.
     run_id = ran(api, job)
     for path in ("jobs", "runs", f"runs/{run_id}"):
@@ -256,7 +256,8 @@ def test_a_redis_that_hangs_does_not_take_the_request_with_it(
             "GET", "/v1/admin/queues", headers={"Authorization": f"Bearer {admin.access}"}
         )
         problem(answer, 503, "queue_unavailable")
-        assert time.monotonic() - began < 10
+        # One answer is waited for, 5 s; a second attempt would take as long again, and a third
+        assert time.monotonic() - began < 15
 
 
 def test_a_run_whose_message_was_not_taken_is_not_said_to_wait(

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime, time
 from typing import Any
 from uuid import UUID
 
@@ -239,8 +240,10 @@ def test_a_repeated_request_is_answered_when_nothing_is_left(
         assert files_of(api, account) == 1
 
 
-def test_yesterdays_tokens_do_not_count(api: Api, account: Account) -> None:
+def test_yesterdays_tokens_do_not_count(api: Api, account: Account, eventually: Any) -> None:
     account.reserve()
+    # A day that ended between the two would have made them yesterday's
+    eventually(lambda: datetime.now(UTC).time() < time(23, 59, 30), what="midnight is over")
 
     def spend(days_ago: int) -> int:
         with api.owner.begin() as connection:
@@ -380,5 +383,5 @@ def test_the_second_waits_for_the_first_and_counts_its_file(
             other = pool.submit(second)
             eventually(lambda: blocked(api.owner), what="the second waits")
         # and gets nothing once the first has committed
-        assert other.result(timeout=20) == 0
+        assert other.result(timeout=60) == 0
     assert files_of(api, account) == before + 1

@@ -38,6 +38,7 @@ def events(tmp_path: Path) -> Path:
 def processes(tmp_path: Path) -> Iterator[Processes]:
     with Processes(log_directory=tmp_path / "logs") as running:
         yield running
+        running.stop_all(timeout=1)  # what still runs may sleep for minutes
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def sender(url: str, events: Path) -> Callable[[str], RedisBroker]:
 def start(
     processes: Processes, url: str, events: Path, service_environment: dict[str, str]
 ) -> Start:
-    """``start(name, kind)``: a worker process that is ready."""
+    """``start(name, kind)``: a worker process that is ready; its log tells whose trouble it had."""
 
     def start_worker(
         name: str,

@@ -147,8 +147,8 @@ def test_a_reader_that_comes_back_misses_nothing(
     thread = threading.Thread(target=follow, daemon=True)
     thread.start()
     first = client.upload(NOTES)
-    assert ended.wait(30)
-    thread.join(10)
+    assert ended.wait(120)
+    thread.join(60)
     missed = client.upload(HANDBOOK)
 
     last = read[-1]

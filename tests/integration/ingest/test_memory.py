@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from benchmarks.memory import PARENT_BOUND, workplace
 from benchmarks.memory_files import write_text
 from benchmarks.memory_watch import Peaks, watched
@@ -14,6 +16,7 @@ _SMALL_MEGABYTES, _LARGE_MEGABYTES = 16, 56
 _SHARE = 0.4
 
 
+@pytest.mark.timeout(1_200)  # two minutes on two busy cores
 def test_the_peak_of_a_worker_does_not_grow_with_the_file(tmp_path: Path) -> None:
     with workplace(tmp_path) as place:
         pid = place.worker.pid

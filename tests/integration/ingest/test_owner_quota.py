@@ -1,9 +1,10 @@
 """An owner's tokens of the day, counted and held to; and bytes that are not what was declared."""
 
 import hashlib
-import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from sqlalchemy import func, update
 
 from docmill_ingest.outcomes import TOMORROW_SPREAD_SECONDS
@@ -15,6 +16,22 @@ from docmill_shared.usage import Usage
 from tests.fakes.gemini_emulator import GeminiEmulator
 from tests.integration.ingest.conftest import Build
 from tests.owners import Owner, prose
+
+#: Of random numbers of which the first is above a half, and the second below.
+SUCCESS_THEN_FAILURE = 15
+#: So long before midnight no test begins: in UTC, what was used is of another day after it.
+WITHIN_A_DAY = timedelta(minutes=1)
+
+
+@pytest.fixture(autouse=True)
+def one_day(eventually: Callable[..., None]) -> None:
+    """The test does not begin on one day and end on the next."""
+
+    def is_far_from_midnight() -> bool:
+        now = datetime.now(UTC)
+        return (now + WITHIN_A_DAY).date() == now.date()
+
+    eventually(is_far_from_midnight, timeout=2 * WITHIN_A_DAY.total_seconds())
 
 
 def used(owner: Owner) -> Usage:
@@ -72,13 +89,10 @@ def test_what_was_embedded_in_vain_is_counted_too(
         EMBEDDING_CONCURRENCY="1",
     )
     file_id = owner.upload(prose(400, seed=4))
-    emulator.control(latency_ms=300)
-    thread = threading.Thread(target=ingest, args=(file_id, resources))
-    thread.start()
-    while emulator.stats()["texts"] == 0:
-        assert thread.is_alive()
-    emulator.control(fail_next=1, fail_status=500)
-    thread.join(timeout=60)
+    # The first call succeeds, the second fails
+    emulator.control(fail_probability=0.5, fail_seed=SUCCESS_THEN_FAILURE, fail_status=500)
+    ingest(file_id, resources)
+    emulator.control(fail_probability=0.0)
     file = owner.file(file_id)
     assert file is not None
     assert (file.status, file.attempt) == ("QUEUED", 1)

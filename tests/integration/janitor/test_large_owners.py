@@ -1,5 +1,6 @@
 """promote_large_owners: indexes of large owners come, are used, and go."""
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -144,15 +145,24 @@ def test_the_largest_comes_first_and_one_a_sweep(resources: Resources, add_owner
 
 def broken_index(resources: Resources, owner: Owner) -> None:
     """What a build leaves that was broken off: it waited for a transaction that writes chunks."""
-    with resources.engine.connect() as writer, autocommit(resources.engine) as connection:
+    left = [OwnerIndex(owner.id, valid=False)]
+    deadline = time.monotonic() + 60
+    with (
+        resources.engine.connect() as writer,
+        autocommit(resources.engine) as building,
+        autocommit(resources.engine) as connection,
+        ThreadPoolExecutor(1) as pool,
+    ):
         writer.execute(text("update chunks set ordinal = ordinal where false"))
-        connection.execute(text("set statement_timeout = '300ms'"))
-        try:
-            with pytest.raises(OperationalError):
-                owner_indexes.build(connection, owner.id)
-        finally:
-            connection.execute(text("reset statement_timeout"))
-        assert owner_indexes.existing(connection) == [OwnerIndex(owner.id, valid=False)]
+        session = building.execute(text("select pg_backend_pid()")).scalar_one()
+        build = pool.submit(owner_indexes.build, building, owner.id)
+        while owner_indexes.existing(connection) != left and not build.done():
+            assert time.monotonic() < deadline, "the build does not begin"
+            time.sleep(0.01)
+        connection.execute(text("select pg_cancel_backend(:session)"), {"session": session})
+        with pytest.raises(OperationalError):
+            build.result(60)
+        assert owner_indexes.existing(connection) == left
 
 
 def test_an_index_that_is_not_valid_is_dropped_and_built_again(

@@ -115,7 +115,7 @@ def test_the_queue_is_kept_short(build: Build, owner: Owner) -> None:
 
 
 def test_a_full_queue_is_filled_up_as_it_empties(build: Build, owner: Owner) -> None:
-    resources = build(INGEST_QUEUE_CAP="2", DISPATCH_SECONDS="2")
+    resources = build(INGEST_QUEUE_CAP="2", DISPATCH_SECONDS="60")
     files = {str(queued(owner)) for _ in range(INTERACTIVE_FILES)}
     seen: set[str] = set()
     done = threading.Event()

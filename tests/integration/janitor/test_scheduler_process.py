@@ -29,7 +29,7 @@ def test_a_signal_during_the_start_is_not_lost(
         env=service_environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
     )
 
     assert done.returncode == 0, done.stderr

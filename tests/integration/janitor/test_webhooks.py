@@ -28,7 +28,7 @@ from tests.owners import Owner, new_owner
 pytestmark = pytest.mark.usefixtures("no_webhooks")
 
 S = FileStatus
-CALLER = WebhookCaller(allow_private=True, seconds=5.0)
+CALLER = WebhookCaller(allow_private=True, seconds=60.0)
 
 
 @pytest.fixture
@@ -281,7 +281,7 @@ def test_of_many_at_once_one_gets_a_delivery(
     together = Barrier(4)
 
     def take(_: int) -> list[Claim]:
-        together.wait(20)
+        together.wait(60)
         return [each for _ in range(10) for each in claim(resources, hook, now, 3)]
 
     with ThreadPoolExecutor(4) as threads:

@@ -84,7 +84,7 @@ class PostgresServer(Server):
         login = f"{_API_ROLE}:{self._api_password}"
         return f"postgresql+psycopg://{login}@127.0.0.1:{self.port}/{database}"
 
-    def start(self, timeout: float = 60.0) -> None:
+    def start(self, timeout: float = 120.0) -> None:
         """As for every server; on return, the role, the database and pgvector are there."""
         super().start(timeout)
         try:

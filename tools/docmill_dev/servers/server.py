@@ -47,7 +47,7 @@ class Server(ABC):
             return None
         return self._child.pid
 
-    def start(self, timeout: float = 30.0) -> None:
+    def start(self, timeout: float = 60.0) -> None:
         """Return once the server answers; raise :class:`ServerFailed` when it does not in time.
 
         A server that runs already is left alone.
@@ -73,7 +73,7 @@ class Server(ABC):
         """End it at once with SIGKILL, as a power failure would. No process is left."""
         self._finish(lambda child: child.kill())
 
-    def restart(self, timeout: float = 30.0) -> None:
+    def restart(self, timeout: float = 60.0) -> None:
         """Stop cleanly and start again, on the same port with the same data."""
         self.stop()
         self.start(timeout)
