@@ -10,6 +10,7 @@ import sqlalchemy
 from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DisconnectionError, OperationalError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from docmill_shared.bounded_connection import BoundedConnection
 
@@ -75,12 +76,17 @@ def _limit_silence(connection: Any, _: object, __: object) -> None:
     connection.silence_seconds = STATEMENT_SECONDS + SILENCE_GRACE_SECONDS
 
 
-def _refuse_dead(connection: DBAPIConnection, _: object, __: object) -> None:
+def _refuse_dead(connection: DBAPIConnection, record: ConnectionPoolEntry, _: object) -> None:
     """Let the pool replace a connection that its server has ended, as a restart does.
 
     A server that ends a session says so, and nothing else is sent to a client that waits: a look at
     the socket tells, where SQLAlchemy's ``pool_pre_ping`` would ask, at a round trip each time.
     """
+    if not record.info.get("has_served"):
+        # The pool replaces one that is refused once. If this is the other, a statement must find
+        # out: its error says that the server is away, the pool's is taken for a bug.
+        record.info["has_served"] = True
+        return
     waiting = select.poll()
     waiting.register(connection.fileno(), select.POLLIN)
     if waiting.poll(0):

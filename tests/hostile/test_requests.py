@@ -169,7 +169,8 @@ def test_nothing_climbs_out_of_an_archive(
         assert file.status == "COMPLETED", file.failure_detail
     assert {path for path in Path("/tmp").iterdir() if "escaped" in path.name} == before
     assert not list(work_directory.parent.rglob("*escaped*"))
-    assert all(path.name.startswith("child-") for path in work_directory.iterdir())
+    assert list(work_directory.iterdir()) == [resources.work_folder.path]
+    assert all(path.name.startswith("child-") for path in resources.work_folder.path.iterdir())
 
 
 _REFUSALS = {str(FailureReason.CORRUPT)}

@@ -316,12 +316,12 @@ def test_a_child_that_cannot_start_is_not_the_files_fault(
 
 
 def test_a_child_that_died_between_two_files_is_replaced(
-    make: MakeExtractor, tmp_path: Path
+    make: MakeExtractor, tmp_path: Path, eventually: Callable[..., None]
 ) -> None:
     extractor = make()
     extractor.warm_up()
     os.kill(_pid(extractor), signal.SIGKILL)
-    _wait_until(lambda: extractor.child_pid is None)
+    eventually(lambda: extractor.child_pid is None)
     _still_works(extractor, tmp_path)
 
 
@@ -351,7 +351,7 @@ def test_the_child_has_no_network_where_the_platform_allows_it(
     assert "dies-with-parent" in caplog.text
 
 
-def test_the_child_dies_with_its_parent(tmp_path: Path) -> None:
+def test_the_child_dies_with_its_parent(tmp_path: Path, eventually: Callable[..., None]) -> None:
     program = (
         "import sys, time; from pathlib import Path\n"
         "from docmill_ingest.extraction import Extractor\n"
@@ -366,7 +366,7 @@ def test_the_child_dies_with_its_parent(tmp_path: Path) -> None:
         assert _alive(pid)
         parent.kill()
         parent.wait()
-        _wait_until(lambda: not _alive(pid))
+        eventually(lambda: not _alive(pid))
 
 
 def _still_works(extractor: Extractor, folder: Path) -> None:
@@ -395,10 +395,3 @@ def _alive(pid: int) -> bool:
     except OSError:
         return False
     return state != "Z"
-
-
-def _wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)

@@ -175,7 +175,7 @@ class Processes:
         self._processes[name] = process
         return process
 
-    def wait_ready(self, timeout: float = 60) -> None:
+    def wait_ready(self, timeout: float = 120) -> None:
         """Return once all are ready; ProcessFailed at once if one exits, or after ``timeout``."""
         deadline = time.monotonic() + timeout
         waiting = [process for process in self._processes.values() if not process.stopped]

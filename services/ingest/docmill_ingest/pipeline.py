@@ -63,9 +63,7 @@ def _attempt(claim: Claim, resources: Resources) -> None:
     started = time.monotonic()
     with (
         resources.leases.hold(claim) as lease,
-        tempfile.TemporaryDirectory(
-            prefix="docmill-", dir=resources.settings.work_directory
-        ) as directory,
+        tempfile.TemporaryDirectory(dir=resources.work_folder.path) as directory,
     ):
         work = Work(claim, lease, Path(directory), Progress(claim))
         work.progress.publish(resources, FileStatus.PROCESSING)

@@ -1,11 +1,9 @@
 """The composition root of an ingest worker: everything that a file needs, built once."""
 
-import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 
 import tiktoken
 from sqlalchemy import Engine
@@ -13,6 +11,7 @@ from sqlalchemy import Engine
 from docmill_ingest.extraction import Extractor
 from docmill_ingest.leases import LeaseKeeper
 from docmill_ingest.settings import IngestSettings
+from docmill_ingest.work_folder import WorkFolder
 from docmill_shared import media_types
 from docmill_shared.database import create_engine
 from docmill_shared.embedding import Embedder, build_embedder
@@ -35,6 +34,7 @@ class Resources:
     leases: LeaseKeeper
     quota: ProviderQuota | None  #: None: the provider has none
     progress: ProgressLog
+    work_folder: WorkFolder
     #: Runs calls to providers; threads are made only as they are needed.
     executor: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(max_workers=64, thread_name_prefix="provider")
@@ -60,7 +60,7 @@ class Resources:
             extractor = Extractor(
                 limits=self.settings.limits,
                 ocr=self.image_reader is None,
-                work_directory=self.settings.work_directory or Path(tempfile.gettempdir()),
+                work_directory=self.work_folder.path,
                 ocr_threads=self.settings.extraction_ocr_threads,
             )
             self._of_thread.extractor = extractor
@@ -80,13 +80,18 @@ class Resources:
         for extractor in self._extractors:
             extractor.close()
         self.executor.shutdown(cancel_futures=True)
+        self.work_folder.close()
         self.embedder.close()
         self.progress.close()
         self.engine.dispose()
 
 
 def build(settings: IngestSettings) -> Resources:
-    """Wire an ingest worker."""
+    """Wire an ingest worker.
+
+    Raises:
+        ConfigurationError: there is nowhere to work.
+    """
     key = settings.gemini_api_key
     api_key = key.get_secret_value() if key else None
     engine = create_engine(settings, "docmill-ingest")
@@ -121,4 +126,5 @@ def build(settings: IngestSettings) -> Resources:
         if settings.provider == "gemini"
         else None,
         progress=ProgressLog.connect(settings),
+        work_folder=WorkFolder(settings.work_directory),
     )

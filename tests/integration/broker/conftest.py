@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import redis
 from dramatiq.brokers.redis import RedisBroker
 
 from docmill_dev.processes import Process, Processes
@@ -55,7 +56,11 @@ def sender(url: str, events: Path) -> Callable[[str], RedisBroker]:
 
 @pytest.fixture
 def start(
-    processes: Processes, url: str, events: Path, service_environment: dict[str, str]
+    processes: Processes,
+    url: str,
+    events: Path,
+    service_environment: dict[str, str],
+    eventually: Callable[..., None],
 ) -> Start:
     """``start(name, kind)``: a worker process that is ready; its log tells whose trouble it had."""
 
@@ -83,6 +88,11 @@ def start(
         process = processes.start(name, argv, env=environment, ready_line="ready")
         if wait:
             processes.wait_ready()
+        if wait and kind == "hardened":
+            # Its threads say so before they ask for the first time, by which a queue becomes known.
+            with redis.Redis.from_url(url) as client:
+                eventually(lambda: client.sismember("dramatiq:__queues__", "default.DQ"))
+                eventually(lambda: client.sismember("dramatiq:__queues__", "default"))
         return process
 
     return start_worker

@@ -171,7 +171,7 @@ def test_consumers_of_a_paused_queue_wait_instead_of_asking_again_and_again(
     broker: HardenedRedisBroker, start: Start, eventually: Wait
 ) -> None:
     start("worker", "hardened")
-    queues.pause(broker, "default")
+    assert queues.pause(broker, "default")
     for number in range(100):
         send(broker, "note", str(number))
     wait_for_turns(broker, eventually)
@@ -194,7 +194,7 @@ def test_a_dead_worker_is_noticed_while_the_queue_is_paused(
     start("victim", "hardened", heartbeat_timeout=2_000)
     send(broker, "slow", "x", 600)
     eventually(lambda: lines(events) == ["begin x"])
-    queues.pause(broker, "default")
+    assert queues.pause(broker, "default")
     processes.kill("victim")
     start("survivor", "hardened", heartbeat_timeout=2_000)
 
