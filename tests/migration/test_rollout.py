@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+import psycopg
 import pytest
 import sqlalchemy
 from sqlalchemy import Engine, text
@@ -134,6 +135,42 @@ def test_a_migration_that_gets_no_lock_blocks_nobody_for_long(
     # And once they have gone, it runs
     migrate.upgrade(old_schema)
     migrate.require_current(old_schema)
+
+
+@contextmanager
+def queries(url: str, statement: str, errors: list[str]) -> Iterator[None]:
+    """Somebody who asks this again and again, and what the database refused."""
+    enough = threading.Event()
+
+    def ask() -> None:
+        with psycopg.connect(url, autocommit=True) as connection:
+            while not enough.is_set():
+                try:
+                    connection.execute(statement.encode())
+                except psycopg.Error as error:
+                    errors.append(f"{type(error).__name__}: {error}")
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        yield
+    finally:
+        enough.set()
+        asking.join()
+
+
+@pytest.mark.parametrize("tables", [("chunks c", "files f"), ("files f", "chunks c")])
+def test_no_query_of_several_tables_fails(old_schema: Engine, tables: tuple[str, str]) -> None:
+    """What takes them in another order than the migration would wait for it, and it for that."""
+    migrate.upgrade(old_schema, "0003")
+    url = old_schema.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    statement = "select from {} join {} on c.file_id = f.id limit 1".format(*tables)
+    errors: list[str] = []
+    with ExitStack() as traffic:
+        for _ in range(4):
+            traffic.enter_context(queries(url, statement, errors))
+        migrate.upgrade(old_schema)
+    assert errors == []
 
 
 def test_after_its_last_attempt_it_says_who_is_in_the_way(old_schema: Engine) -> None:

@@ -10,14 +10,22 @@ Revision: 0004
 Revises: 0003
 """
 
+import time
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import OperationalError
 
 revision = "0004"
 down_revision = "0003"
 branch_labels = None
 depends_on = None
+
+#: For one table, as long as others have it. Between two attempts, whoever waited meanwhile goes on.
+_LOCK_MILLISECONDS = 300
+_LOCK_PAUSE_SECONDS = 0.2
+_LOCK_ATTEMPTS = 10
 
 _ROLE = """
 do $$ begin
@@ -164,11 +172,34 @@ def _count(name: str, kind: type[sa.Integer] = sa.BigInteger, first: str = "0") 
 
 
 def upgrade() -> None:
+    _locks()
     _columns()
     _tables()
     _triggers()
     _security()
     _indexes()
+
+
+def _locks() -> None:
+    """The tables that change and are in use: all of them at once, before anything else.
+
+    A query that has read one and waits for another must not be what ends a deadlock. The server
+    looks for one after a wait of a second (``deadlock_timeout``); by then this has let go of what
+    it has, for it holds one table for two thirds of that at most while it waits for the others.
+    """
+    bind = op.get_bind()
+    patience = bind.execute(sa.text("show lock_timeout")).scalar_one()
+    bind.execute(sa.text(f"set local lock_timeout = '{_LOCK_MILLISECONDS}ms'"))
+    for attempts_left in reversed(range(_LOCK_ATTEMPTS)):
+        try:
+            with bind.begin_nested():
+                bind.execute(sa.text("lock table chunks, files, users in access exclusive mode"))
+            break
+        except OperationalError:
+            if not attempts_left:
+                raise
+            time.sleep(_LOCK_PAUSE_SECONDS)
+    bind.execute(sa.text(f"set local lock_timeout = '{patience}'"))
 
 
 def _columns() -> None:
