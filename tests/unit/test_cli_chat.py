@@ -133,9 +133,12 @@ class Dialogue:
         environ = {k: v for k, v in os.environ.items() if not k.startswith("DOCMILL_")}
         environ.update({"TERM": "xterm", "COLUMNS": "80", "LINES": "24", **variables})
         command = [str(Path(sys.executable).with_name("docmill")), "chat", "--data", str(data)]
+        # As at a terminal, also where these tests run in the background and must ignore it.
+        ours = signal.signal(signal.SIGINT, signal.default_int_handler)
         self._process = subprocess.Popen(
             command, stdin=theirs, stdout=theirs, stderr=theirs, env=environ, start_new_session=True
         )
+        signal.signal(signal.SIGINT, ours)
         os.close(theirs)
         self._raw = ""
         self._read_to = 0

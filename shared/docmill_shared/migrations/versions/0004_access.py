@@ -22,10 +22,8 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
-#: For one table, as long as others have it. Between two attempts, whoever waited meanwhile goes on.
-_LOCK_MILLISECONDS = 300
-_LOCK_PAUSE_SECONDS = 0.2
-_LOCK_ATTEMPTS = 10
+#: For each table. Between two attempts, whoever waited meanwhile goes on.
+_LOCK_MILLISECONDS, _LOCK_PAUSE_SECONDS, _LOCK_ATTEMPTS = 300, 0.2, 10
 
 _ROLE = """
 do $$ begin
@@ -183,9 +181,8 @@ def upgrade() -> None:
 def _locks() -> None:
     """The tables that change and are in use: all of them at once, before anything else.
 
-    A query that has read one and waits for another must not be what ends a deadlock. The server
-    looks for one after a wait of a second (``deadlock_timeout``); by then this has let go of what
-    it has, for it holds one table for two thirds of that at most while it waits for the others.
+    A query that has read one and waits for another must not end a deadlock. The server looks for
+    one after a second (``deadlock_timeout``); this lets go after two thirds of that at most.
     """
     bind = op.get_bind()
     patience = bind.execute(sa.text("show lock_timeout")).scalar_one()
