@@ -178,7 +178,8 @@ def test_a_clock_that_is_ahead_steals_nothing(
         go.touch()
         return
     client = redis.Redis.from_url(url)
-    for _ in range(4):  # each looks for dead workers whenever it says that it lives
+    eventually(lambda: len(heartbeats(client)) == 2, what="the other has said that it lives")
+    for _ in range(4):  # each looks for dead workers whenever it does so
         before = heartbeats(client)
         assert len(before) == 2
         eventually(lambda before=before: all_later(heartbeats(client), before))
