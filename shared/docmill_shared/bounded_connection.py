@@ -5,6 +5,7 @@ processes, disk or network stand still: nothing comes from it any more, not even
 alone would wait for hours.
 """
 
+import math
 import time
 from typing import Any
 
@@ -19,9 +20,9 @@ class BoundedConnection(psycopg.Connection[Any]):
     breaks off.
     """
 
-    #: How long a server may say nothing: above its ``statement_timeout``, so that one that works
-    #: is always the first to speak.
-    silence_seconds: float = 35.0
+    #: How long a server may say nothing: to be set above its ``statement_timeout``, so that one
+    #: that works is always the first to speak.
+    silence_seconds: float = math.inf
 
     def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
         """As psycopg's; everything that needs an answer of the server passes through here.

@@ -68,10 +68,12 @@ def create_engine(settings: Database, application_name: str, **connect_args: Any
 
 
 def _connect(_: object, __: object, args: Any, arguments: dict[str, Any]) -> BoundedConnection:
-    return BoundedConnection.connect(*args, **arguments)
+    connection = BoundedConnection.connect(*args, **arguments)
+    _limit_silence(connection)
+    return connection
 
 
-def _limit_silence(connection: Any, _: object, __: object) -> None:
+def _limit_silence(connection: Any, *_: object) -> None:
     """Whatever was expected by the one who had the connection before."""
     connection.silence_seconds = STATEMENT_SECONDS + SILENCE_GRACE_SECONDS
 

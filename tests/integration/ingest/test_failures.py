@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -21,6 +20,7 @@ from docmill_shared.progress import PATTERN, parse_message
 from docmill_shared.schema import File
 from tests.fakes.gemini_emulator import GeminiEmulator
 from tests.integration.ingest.conftest import Build
+from tests.integration.ingest.held import held_at_the_provider
 from tests.owners import Owner, prose
 
 
@@ -34,24 +34,6 @@ def make_due(owner: Owner, file_id: UUID) -> None:
 
 def seconds_after(began: datetime, moment: datetime) -> float:
     return (moment - began).total_seconds()
-
-
-def begin(emulator: GeminiEmulator, file_id: UUID, resources: Resources) -> threading.Thread:
-    """Ingest it in a thread; return while its first call to the provider hangs."""
-    emulator.control(hang_next=1)
-    thread = threading.Thread(target=ingest, args=(file_id, resources))
-    thread.start()
-    while not emulator.stats()["in_flight"]:
-        assert thread.is_alive()
-        time.sleep(0.01)
-    return thread
-
-
-def end(emulator: GeminiEmulator, thread: threading.Thread) -> None:
-    """Let the provider answer, and the ingestion come to its end."""
-    emulator.release_hung()
-    thread.join(timeout=100)
-    assert not thread.is_alive()
 
 
 @pytest.mark.parametrize("status", [500, 503])
@@ -225,10 +207,9 @@ def test_a_file_deleted_on_the_way_stops_and_leaves_nothing(
     gemini: Resources, emulator: GeminiEmulator, owner: Owner
 ) -> None:
     file_id = owner.upload(prose(900, seed=9))
-    thread = begin(emulator, file_id, gemini)
-    with owner.engine.begin() as connection:
+    held = held_at_the_provider(emulator, file_id, gemini)
+    with held, owner.engine.begin() as connection:
         assert reservations.start_deletion(connection, file_id, owner.id)
-    end(emulator, thread)
     file = owner.file(file_id)
     assert file is not None
     assert file.status == "DELETING"
@@ -239,9 +220,8 @@ def test_on_shutdown_a_running_file_goes_back_to_the_queue(
     gemini: Resources, emulator: GeminiEmulator, owner: Owner
 ) -> None:
     file_id = owner.upload(prose(900, seed=10))
-    thread = begin(emulator, file_id, gemini)
-    gemini.leases.end_within(0)
-    end(emulator, thread)
+    with held_at_the_provider(emulator, file_id, gemini):
+        gemini.leases.end_within(0)
     file = owner.file(file_id)
     assert file is not None
     assert (file.status, file.attempt, file.deliveries) == ("QUEUED", 0, 0)
@@ -304,10 +284,9 @@ def test_a_cancelled_file_stops_and_leaves_no_chunk(
     gemini: Resources, emulator: GeminiEmulator, owner: Owner
 ) -> None:
     file_id = owner.upload(prose(900, seed=14))
-    thread = begin(emulator, file_id, gemini)
-    with owner.engine.begin() as connection:
+    held = held_at_the_provider(emulator, file_id, gemini)
+    with held, owner.engine.begin() as connection:
         assert reservations.cancel(connection, file_id, owner.id)
-    end(emulator, thread)
     file = owner.file(file_id)
     assert file is not None
     assert (file.status, file.failure_reason) == ("FAILED", "cancelled")

@@ -1,7 +1,6 @@
 """The pipeline on real Postgres and S3: what a file becomes, and what it leaves behind."""
 
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -21,6 +20,7 @@ from docmill_shared.schema import File
 from docmill_shared.states import Visibility
 from tests.fakes.gemini_emulator import GeminiEmulator
 from tests.integration.ingest.conftest import Build
+from tests.integration.ingest.held import held_at_the_provider
 from tests.owners import Owner, prose
 
 
@@ -145,19 +145,11 @@ def test_visibility_changed_on_the_way_reaches_the_chunks(
 ) -> None:
     resources = build(GEMINI_API_KEY=emulator.api_key, GEMINI_BASE_URL=emulator.base_url)
     file_id = owner.upload(prose(3, seed=110))
-    emulator.control(hang_next=1)
-    thread = threading.Thread(target=ingest, args=(file_id, resources))
-    thread.start()
-    while not emulator.stats()["in_flight"]:
-        assert thread.is_alive()
-        time.sleep(0.01)
-    with owner.engine.begin() as connection:
+    held = held_at_the_provider(emulator, file_id, resources)
+    with held, owner.engine.begin() as connection:
         connection.execute(
             update(File).where(File.id == file_id).values(visibility=Visibility.PUBLIC)
         )
-    emulator.release_hung()
-    thread.join(timeout=60)
-    ingest(file_id, resources)
     assert {chunk["visibility"] for chunk in owner.chunks(file_id)} == {"public"}
 
 
@@ -192,12 +184,6 @@ def test_no_transaction_is_open_while_a_provider_is_awaited(
     gemini: Resources, emulator: GeminiEmulator, owner: Owner, eventually: Callable[..., None]
 ) -> None:
     file_id = owner.upload(prose(3, seed=113))
-    emulator.control(hang_next=1)
-    thread = threading.Thread(target=ingest, args=(file_id, gemini))
-    thread.start()
-    while not emulator.stats()["in_flight"]:
-        assert thread.is_alive()
-        time.sleep(0.01)
 
     def open_transactions() -> int:
         """Those of one statement come and go: leases are renewed meanwhile."""
@@ -211,12 +197,9 @@ def test_no_transaction_is_open_while_a_provider_is_awaited(
             ).scalar_one()
         return count
 
-    try:
+    with held_at_the_provider(emulator, file_id, gemini):
         eventually(lambda: open_transactions() == 0)
         assert emulator.stats()["in_flight"] == 1
-    finally:
-        emulator.release_hung()
-        thread.join(timeout=60)
 
 
 def test_nothing_is_left_of_a_copy_that_fails(
